@@ -1,0 +1,1 @@
+"""The stages of a calibration: plain functions, and the retryable Prefect tasks that call them."""
