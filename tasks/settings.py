@@ -1,0 +1,55 @@
+"""What belongs to an installation, not to a request: read from VACAL_* variables or an .env file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _cores() -> int:
+    """Cores that this process may use (a container's or batch system's limit counts)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Settings of an installation. None of them changes a result."""
+
+    model_config = SettingsConfigDict(env_prefix="VACAL_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        Path.home() / ".vacal", description="Folder of what the installation keeps, such as a fetched inventory."
+    )
+    inventory: Path | None = Field(
+        None, description="Inventory file (.rda of the R package vacalibration, or Parquet) to use first."
+    )
+    runner: Literal["threads", "dask"] = Field(
+        "threads", description="Where chunks of strata run: threads of the flow's process, or a Dask cluster."
+    )
+    workers: int = Field(
+        default_factory=_cores, ge=1, description="Chunks at a time, each with an R process of its own."
+    )
+    dask_address: str | None = Field(
+        None, description="Dask scheduler, as in tcp://host:8786; empty: a cluster of `workers` local processes."
+    )
+    r_library: Path = Field(
+        Path(sys.prefix) / "r-library", description="R library that holds the R package vacal."
+    )
+    r_timeout: float = Field(
+        3600.0, gt=0, description="Seconds after which the R process of a chunk is ended; the chunk is tried again."
+    )
+    retries: int = Field(3, ge=0, description="Further tries of a chunk whose R process died or whose storage failed.")
+    retry_delay: float = Field(
+        2.0, ge=0, description="Seconds before the first further try; doubled each time, with jitter."
+    )
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once (`settings.cache_clear()` reads them again)."""
+    return Settings()
