@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace vacal {
+
+// All matrices are row-major, C x C; rows are the true cause, columns the cause that the algorithm says.
+
+struct AlgorithmData {
+  std::vector<double> counts;    // C, deaths by VA cause
+  std::vector<double> matrix;    // C x C: Dirichlet alphas (0 = structural zero) or fixed rates
+  bool fixed = false;            // the matrix holds rates, not alphas
+  std::vector<char> calibrated;  // C: the block in which the matrix is used; identity elsewhere
+};
+
+struct Problem {
+  int n_causes = 0;
+  std::vector<AlgorithmData> algorithms;
+  std::vector<double> prior;  // C, Dirichlet parameters of the CSMF
+};
+
+struct Work {
+  int draws = 4000;               // stored draws, equally weighted
+  double effective_draws = 4000;  // bulk effective sample size asked for
+  long long budget = 0;           // density evaluations at most; 0: the sampler's own default
+};
+
+struct Key {
+  std::uint64_t seed = 1;
+  std::uint64_t stratum = 0;  // hash of the stratum's key text
+  std::uint64_t fit = 0;      // hash of the algorithm's name
+};
+
+struct Fit {
+  std::vector<double> p;  // draws x C
+  double rhat = 0;        // largest over causes
+  double ess_bulk = 0;    // smallest over causes, on the scale of draws
+  double ess_tail = 0;
+  std::string sampler;
+  std::string reason;  // why this sampler
+  double acceptance = 0;
+  long long evaluations = 0;
+  int divergences = 0;
+  bool converged = false;
+};
+
+}  // namespace vacal
