@@ -23,7 +23,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VACAL_", env_file=".env", extra="ignore", frozen=True)
 
     home: Path = Field(
-        Path.home() / ".vacal", description="Folder of what the installation keeps, such as a fetched inventory."
+        Path.home() / ".vacal",
+        description="Folder of what the installation keeps, such as a fetched inventory.",
     )
     inventory: Path | None = Field(
         None, description="Inventory file (.rda of the R package vacalibration, or Parquet) to use first."
@@ -35,15 +36,20 @@ class Settings(BaseSettings):
         default_factory=_cores, ge=1, description="Chunks at a time, each with an R process of its own."
     )
     dask_address: str | None = Field(
-        None, description="Dask scheduler, as in tcp://host:8786; empty: a cluster of `workers` local processes."
+        None,
+        description="Dask scheduler, as in tcp://host:8786; empty: a cluster of `workers` local processes.",
     )
     r_library: Path = Field(
         Path(sys.prefix) / "r-library", description="R library that holds the R package vacal."
     )
     r_timeout: float = Field(
-        3600.0, gt=0, description="Seconds after which the R process of a chunk is ended; the chunk is tried again."
+        3600.0,
+        gt=0,
+        description="Seconds after which the R process of a chunk is ended; the chunk is tried again.",
     )
-    retries: int = Field(3, ge=0, description="Further tries of a chunk whose R process died or whose storage failed.")
+    retries: int = Field(
+        3, ge=0, description="Further tries of a chunk whose R process died or whose storage failed."
+    )
     retry_delay: float = Field(
         2.0, ge=0, description="Seconds before the first further try; doubled each time, with jitter."
     )
@@ -52,4 +58,4 @@ class Settings(BaseSettings):
 @cache
 def settings() -> Settings:
     """The settings of this process, read once (`settings.cache_clear()` reads them again)."""
-    return Settings()
+    return Settings()  # type: ignore[call-arg]
