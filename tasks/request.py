@@ -1,0 +1,383 @@
+"""The request: one model for the command line, Python, the Prefect deployment and its form in the UI.
+
+Every field has a description with its unit; docs/requests.md is generated from them. A request holds no
+secrets and no individual records: Prefect keeps the parameters of its runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from tasks.causes import AgeGroup
+from tasks.countries import resolve_country
+from tasks.errors import InputError
+from tasks.request_file import read_fields
+from tasks.request_problems import plain_problem, plain_problems
+from tasks.request_rules import (
+    algorithm_name,
+    cross_field_problems,
+    inline_counts,
+    no_inline_rows,
+    plain_uri,
+    raise_if_any,
+    reported_as,
+    sorted_quantiles,
+)
+
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+Uri = Annotated[str, Field(min_length=1), BeforeValidator(plain_uri)]
+Algorithm = Annotated[str, BeforeValidator(algorithm_name)]
+Counts = Annotated[
+    dict[Algorithm, dict[str, Annotated[int, Field(ge=0, le=2**53)]]], BeforeValidator(inline_counts)
+]
+Files = Annotated[
+    Uri | Annotated[tuple[Uri, ...], Field(strict=False, min_length=1)],
+    reported_as("must be the address of a file, folder or pattern, or a list of them"),
+]
+FilesByAlgorithm = Annotated[
+    Uri | Annotated[tuple[Uri, ...], Field(strict=False, min_length=1)] | dict[Algorithm, Files],
+    reported_as(
+        "must be an address, a list of addresses, or a map from algorithm to its address or addresses"
+    ),
+]
+
+
+class _Part(BaseModel):
+    """Base of the request and its parts: unknown fields are refused, values are never converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class ColumnRef(_Part):
+    """A value that is read from a column of the input."""
+
+    column: str = Field(min_length=1, description="Name of the input's column.")
+
+
+class Input(_Part):
+    """The deaths: counts written in the request, or the address of files."""
+
+    counts: Counts | None = Field(
+        default=None,
+        description=(
+            "Deaths by algorithm and cause, as {algorithm: {cause: deaths}}; whole numbers; one "
+            "stratum. Either this or uri."
+        ),
+    )
+    uri: FilesByAlgorithm | None = Field(
+        default=None,
+        description=(
+            "File, folder (its files and year=2023 style subfolders) or pattern with *, or a list of "
+            "them; or {algorithm: file or files}. Local, or s3:// with credentials from the standard "
+            "AWS chain."
+        ),
+    )
+    format: Literal["csv", "parquet"] | None = Field(
+        default=None,
+        description="Format of the files; empty: from each file's ending (.csv, .csv.gz, .parquet).",
+    )
+    layout: Literal["records", "matrix", "counts"] = Field(
+        default="records",
+        description=(
+            "records: one row a death and algorithm, with ID and cause; matrix: one row a death and "
+            "algorithm, with a 0/1 column for each cause; counts: columns algorithm, cause and number"
+            " of deaths."
+        ),
+    )
+
+
+class Columns(_Part):
+    """Names of the input's columns; the first row of a CSV file holds them."""
+
+    id: str = Field(
+        default="ID", min_length=1, description="Column of the death's ID (records and matrix layouts); text."
+    )
+    cause: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of the cause; empty: cause or openVA's cause1, whichever is there.",
+    )
+    algorithm: str | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Column of the algorithm; empty: the column algorithm if there is one; not used when uri "
+            "is given by algorithm."
+        ),
+    )
+    count: str = Field(
+        default="deaths", min_length=1, description="Column of the number of deaths (counts layout)."
+    )
+    strata: Texts = Field(
+        default=(),
+        description=(
+            "Columns whose values make the strata, such as province and year; age group and country "
+            "always do. Empty: one stratum for each age group and country."
+        ),
+    )
+
+
+class Matrix(_Part):
+    """Which misclassification matrices are used."""
+
+    type: Literal["prior", "fixed", "samples"] = Field(
+        default="prior",
+        description=(
+            "prior: uncertain, Dirichlet; fixed: without uncertainty; samples: uncertain, given by draws."
+        ),
+    )
+    source: Uri = Field(
+        default="inventory",
+        description=(
+            "inventory: the published CHAMPS matrices; illustrative: made up, for first steps, never "
+            "for publication; otherwise the address of one's own matrices (Parquet, CSV or JSON)."
+        ),
+    )
+
+
+class CalibrationRequest(_Part):
+    """What to calibrate, from which deaths, and how."""
+
+    name: Annotated[
+        str, reported_as("must be letters, digits and single dashes, at most 60, such as moz-2023")
+    ] = Field(
+        pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$",
+        max_length=60,
+        description="Name of the run: letters, digits and dashes.",
+    )
+    input: Input = Field(description="The deaths.")
+    columns: Columns = Field(default=Columns(), description="Names of the input's columns.")
+    age_group: Annotated[AgeGroup | ColumnRef, reported_as("must be neonate, child, or {column: NAME}")] = (
+        Field(
+            description=(
+                "neonate (0-27 days) or child (1-59 months), or the column that says which. Never guessed."
+            )
+        )
+    )
+    country: Annotated[str | ColumnRef, reported_as("must be a country's name or {column: NAME}")] = Field(
+        description=(
+            "Country of the deaths (name or ISO 3166 code), or the column that says which. Never "
+            "guessed: it chooses the misclassification matrices."
+        )
+    )
+    algorithms: Annotated[tuple[Algorithm, ...], Field(strict=False, min_length=1)] = Field(
+        description="Algorithms that gave the causes, such as eava, insilicova, interva. Never guessed."
+    )
+    ensemble: bool = Field(
+        default=True,
+        description="Whether the algorithms are also calibrated together; takes at least two of them.",
+    )
+    matrix: Matrix = Field(default=Matrix(), description="The misclassification matrices.")
+    study_cause_map: dict[str, str] | None = Field(
+        default=None,
+        description="Study cause -> broad cause, when the input's causes are a study's own; empty: none.",
+    )
+    do_not_calibrate: Annotated[
+        Texts | dict[Algorithm, Texts],
+        reported_as("must be a list of causes, or a map from algorithm to a list of causes"),
+    ] = Field(
+        default=("other",),
+        description=(
+            "Causes that keep their observed fraction: a list, or {algorithm: list}; broad or study causes."
+        ),
+    )
+    do_not_calibrate_rule: Literal["learn", "fixed"] = Field(
+        default="learn",
+        description=(
+            "learn: also leave out causes whose misclassification hardly depends on the true cause; "
+            "fixed: only those named in do_not_calibrate."
+        ),
+    )
+    threshold: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Range of misclassification rates at or below which learn leaves a cause out.",
+    )
+    path_correction: bool | None = Field(
+        default=None,
+        description=(
+            "Whether the matrix is shrunk towards the identity until the solution is a distribution; "
+            "empty: yes for matrix_sharing per_stratum, no for joint."
+        ),
+    )
+    shrinkage: float | None = Field(
+        default=None,
+        ge=0,
+        description=(
+            "Strength of shrinkage towards the uncalibrated fractions (eta, no unit); empty: 0 with "
+            "path correction, 4 without; not for matrix_sharing joint."
+        ),
+    )
+    unmapped_causes: Literal["error", "exclude"] = Field(
+        default="error",
+        description="Causes that are in no list: refuse the run, or exclude, count and report them.",
+    )
+    undetermined_causes: Literal["error", "exclude"] = Field(
+        default="exclude",
+        description="Unspecified, Undetermined, Unknown: refuse the run, or exclude, count and report.",
+    )
+    bad_records: Literal["refuse", "reject"] = Field(
+        default="refuse",
+        description=(
+            "Rows with a duplicate ID, an invalid value, or without ID, age group or country: refuse "
+            "the run, or set every such row aside (all copies of a duplicate), count and report."
+        ),
+    )
+    minimum_deaths: int = Field(
+        default=1, ge=1, description="Deaths below which an algorithm's stratum is reported, not fitted."
+    )
+    matrix_sharing: Literal["per_stratum", "joint"] = Field(
+        default="per_stratum",
+        description=(
+            "per_stratum: each stratum on its own, as published; joint: strata of a country and age "
+            "group share one unknown matrix."
+        ),
+    )
+    roll_ups: Annotated[
+        tuple[Texts, ...],
+        Field(strict=False),
+        reported_as("must be a list of lists of strata columns, such as [[province], []]"),
+    ] = Field(
+        default=(),
+        description=(
+            "Levels to sum up to, each a list of strata columns; [] is the whole; always within one "
+            "age group. Empty: none."
+        ),
+    )
+    roll_up_weights: Uri | None = Field(
+        default=None,
+        description=(
+            "Address of a table of deaths by stratum (the strata columns and deaths) to weight "
+            "roll-ups with; empty: the deaths received."
+        ),
+    )
+    draws: int = Field(
+        default=4000, ge=100, le=1_000_000, description="Posterior draws stored for each result."
+    )
+    effective_draws: int = Field(
+        default=4000,
+        ge=100,
+        le=1_000_000,
+        description="Effective sample size (bulk, in draws) asked of the sampler.",
+    )
+    seed: int = Field(default=1, ge=0, le=2**31 - 1, description="Seed of the random numbers.")
+    quantiles: Annotated[tuple[float, ...], Field(strict=False)] = Field(
+        default=(0.025, 0.975),
+        description=(
+            "Posterior quantiles reported, between 0 and 1, at most three decimals; 0.025 and 0.975 "
+            "always are."
+        ),
+    )
+    engine: Literal["vacal", "vacalibration"] = Field(
+        default="vacal", description="vacal: this project's engine; vacalibration: the published R package."
+    )
+    output: Uri = Field(
+        default="results", description="Root of the results store: a folder, or s3://bucket/prefix."
+    )
+    keep_draws: bool = Field(
+        default=False, description="Whether the posterior draws are stored with the results."
+    )
+    chunk_strata: int | None = Field(
+        default=None,
+        ge=1,
+        description="Strata in a task; empty: chosen from the expected cost. Never changes a result.",
+    )
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _no_inline_rows(cls, value: Any) -> Any:
+        return no_inline_rows(value)
+
+    @field_validator("country")
+    @classmethod
+    def _known_country(cls, value: str | ColumnRef) -> str | ColumnRef:
+        if isinstance(value, ColumnRef):
+            return value
+        try:
+            return resolve_country(value)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("quantiles")
+    @classmethod
+    def _all_quantiles(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return sorted_quantiles(value)
+
+    @model_validator(mode="after")
+    def _fields_agree(self, info: ValidationInfo) -> CalibrationRequest:
+        if not (info.context and info.context.get("rules") is False):
+            raise_if_any(cross_field_problems(self))
+        return self
+
+    @property
+    def path_correction_used(self) -> bool:
+        """Whether path correction is applied: as asked for, by default where strata are fitted alone."""
+        return self.matrix_sharing == "per_stratum" if self.path_correction is None else self.path_correction
+
+    @property
+    def shrinkage_used(self) -> float:
+        """Shrinkage strength eta: as asked for; else 4, and 0 with path correction or the joint model."""
+        if self.shrinkage is not None:
+            return self.shrinkage
+        return 0.0 if self.path_correction_used or self.matrix_sharing == "joint" else 4.0
+
+    @property
+    def ensemble_used(self) -> bool:
+        """Whether there is an ensemble: asked for, and at least two algorithms to make it of."""
+        return self.ensemble and len(self.algorithms) > 1
+
+
+def parse_request(fields: Mapping[str, Any]) -> CalibrationRequest:
+    """The request of these fields.
+
+    Raises InputError with every problem, each beginning with the field's path.
+    """
+    try:
+        return CalibrationRequest.model_validate(dict(fields))
+    except ValidationError as error:
+        found = plain_problems(error, CalibrationRequest)
+        invalid = frozenset(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
+        raise InputError([*found, *_disagreements(fields, invalid)]) from None
+
+
+def _disagreements(fields: Mapping[str, Any], invalid: frozenset[str]) -> list[str]:
+    """What the rules between valid fields find where other fields are invalid, to tell all at once."""
+    stand_in = {
+        "name": "x",
+        "input": {"counts": {"x": {}}},
+        "age_group": "neonate",
+        "country": "other",
+        "algorithms": ["x"],
+    }
+    valid = {key: value for key, value in fields.items() if key not in invalid}
+    try:
+        rest = CalibrationRequest.model_validate({**stand_in, **valid}, context={"rules": False})
+    except ValidationError:
+        return []
+    return [plain_problem(loc, sentence) for loc, sentence in cross_field_problems(rest, invalid)]
+
+
+def load_request(path: str | Path) -> CalibrationRequest:
+    """The request in a YAML or JSON file.
+
+    Raises InputError with every problem, each beginning with the file and the field's path.
+    """
+    fields = read_fields(path)
+    try:
+        return parse_request(fields)
+    except InputError as error:
+        raise InputError([f"{path}: {problem}" for problem in error.problems]) from None

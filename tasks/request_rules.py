@@ -1,0 +1,297 @@
+"""Rules of a request that a type cannot say: single values first, then fields that must agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError, WrapValidator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from tasks.labels import show
+
+if TYPE_CHECKING:
+    from tasks.request import CalibrationRequest
+
+ENSEMBLE = "ensemble"
+INLINE_ROWS = (
+    "individual records cannot be written into a request, because Prefect keeps requests in its database; "
+    "put them into a file and give its address as input.uri, or give counts as {algorithm: {cause: deaths}}"
+)
+RESERVED_COLUMNS = frozenset(
+    [
+        "run",
+        "name",
+        "stratum",
+        "age_group",
+        "country",
+        "inventory",
+        "level",
+        "algorithm",
+        "cause",
+        "deaths",
+        "raw",
+        "mean",
+        "sd",
+        "status",
+        "flags",
+        "reason",
+        "matrix_sharing",
+        "illustrative",
+        "disposition",
+        "records",
+        "lambda",
+        "draw",
+        "value",
+        "kind",
+        "champs_cause",
+        "va_cause",
+        "not_calibrated_reason",
+        "calibrated_deaths",
+        "ensemble_deaths",
+    ]
+)
+"""Columns that the result tables have themselves."""
+
+Problem = tuple[tuple[str | int, ...], str]
+Validate = Callable[[Any], Any]
+
+
+def refuse(sentence: str) -> PydanticCustomError:
+    """An error whose message is the sentence as it stands."""
+    return PydanticCustomError("plain", "{sentence}", {"sentence": sentence})
+
+
+def reported_as(sentence: str) -> WrapValidator:
+    """Report whatever is wrong with a value in one sentence, not one for each type that it could have had."""
+
+    def check(value: Any, handler: Validate) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            own = [str(e["msg"]) for e in error.errors(include_url=False) if e["type"] == "plain"]
+            raise refuse(own[0] if own else sentence + what_it_is(value)) from None
+
+    return WrapValidator(check)
+
+
+def what_it_is(value: Any) -> str:
+    """The end of a sentence that shows a wrong value, if it is short and no address."""
+    if isinstance(value, bool):
+        return (
+            f"; it is {str(value).lower()} (what YAML makes of words such as yes and no: put text in quotes)"
+        )
+    shown = isinstance(value, str | int | float) and "/" not in str(value)
+    return f"; it is {show(str(value))}" if shown else ""
+
+
+def algorithm_name(value: Any) -> Any:
+    """An algorithm's name in lower case; 'ensemble' is taken."""
+    if not isinstance(value, str):
+        return value
+    name = value.strip().lower()
+    if name == ENSEMBLE:
+        raise refuse("'ensemble' is not an algorithm: name its members, and set ensemble: true")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,39}", name):
+        raise refuse(
+            f"{show(value)} cannot be an algorithm's name: letters, digits, '_', '.' and '-', at most 40"
+        )
+    return name
+
+
+def inline_counts(value: Any) -> Any:
+    """Refuses individual records and algorithm names that differ in case only."""
+    if isinstance(value, list) or (
+        isinstance(value, dict) and any(isinstance(causes, list | str) for causes in value.values())
+    ):
+        raise refuse(INLINE_ROWS)
+    if isinstance(value, dict):
+        names = [name.strip().lower() for name in value if isinstance(name, str)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise refuse(f"{show(twice[0])} is given more than once (upper and lower case are the same)")
+    return value
+
+
+def no_inline_rows(value: Any) -> Any:
+    """Refuses individual records in place of the input's description, under whatever name."""
+    known = {"counts", "uri", "format", "layout"}
+    if isinstance(value, list) or (
+        isinstance(value, dict)
+        and any(isinstance(v, list | dict) for k, v in value.items() if k not in known)
+    ):
+        raise refuse(INLINE_ROWS)
+    return value
+
+
+def plain_uri(value: Any) -> Any:
+    """Local paths, file:// and s3:// only, and no credentials, which are never echoed."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("s3", "file"):
+        raise refuse(
+            f"addresses begin with s3:// or file://, or are local paths, not {show(parts.scheme + '://')}"
+        )
+    secret = re.search(r"(?i)(key|secret|token|password|signature|credential)[^/=]*=", value)
+    if "@" in parts.netloc or secret:
+        raise refuse(
+            "holds credentials; take them out (a request is stored): they come from the standard AWS chain, "
+            "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a Prefect block"
+        )
+    return value
+
+
+def sorted_quantiles(value: tuple[float, ...]) -> tuple[float, ...]:
+    """The quantiles asked for together with 0.025 and 0.975, in order."""
+    for quantile in value:
+        if not 0 < quantile < 1:
+            raise refuse(f"quantiles lie between 0 and 1, both excluded; {quantile} does not")
+        if round(quantile, 3) != quantile:
+            raise refuse(f"quantiles have at most three decimals; {quantile} has more")
+    return tuple(sorted({0.025, 0.975, *value}))
+
+
+def _input_rules(request: CalibrationRequest) -> Iterator[Problem]:
+    given = request.input
+    if (given.counts is None) == (given.uri is None):
+        which = "both are given" if given.uri is not None else "neither is"
+        yield ("input",), f"give either counts or uri; {which}"
+    if given.counts is not None and given.format is not None:
+        yield ("input", "format"), "says how files are read; counts in the request have none"
+    if isinstance(given.uri, dict):
+        if request.columns.algorithm is not None:
+            yield (
+                ("columns", "algorithm"),
+                "not needed: input.uri already says which file is which algorithm's",
+            )
+        yield from _same_algorithms(("input", "uri"), given.uri, request)
+    if given.counts is not None:
+        yield from _same_algorithms(("input", "counts"), given.counts, request)
+        for field in ("age_group", "country"):
+            if not isinstance(getattr(request, field), str):
+                yield (
+                    (field,),
+                    "cannot be read from a column: the deaths are counts in the request, which have none",
+                )
+
+
+def _same_algorithms(
+    loc: tuple[str, ...], given: dict[str, Any], request: CalibrationRequest
+) -> Iterator[Problem]:
+    for algorithm in request.algorithms:
+        if algorithm not in given:
+            yield loc, f"has nothing for algorithm {show(algorithm)}, which the request names"
+    for algorithm in given:
+        if algorithm not in request.algorithms:
+            yield (*loc, algorithm), "is not among the request's algorithms: add it there, or remove it here"
+
+
+def _column_rules(request: CalibrationRequest) -> Iterator[Problem]:
+    columns, strata = request.columns, request.columns.strata
+    taken = {"columns.cause": columns.cause, "columns.algorithm": columns.algorithm}
+    taken |= (
+        {"columns.id": columns.id} if request.input.layout != "counts" else {"columns.count": columns.count}
+    )
+    for field in ("age_group", "country"):
+        value = getattr(request, field)
+        taken[field] = None if isinstance(value, str) else value.column
+    if request.input.counts is not None and strata:
+        yield ("columns", "strata"), "needs an input with columns; counts in the request are one stratum"
+    for index, column in enumerate(strata):
+        loc = ("columns", "strata", index)
+        if column.lower() in {other.lower() for other in strata[:index]}:
+            yield loc, f"{show(column)} is named more than once"
+        elif used := [field for field, other in taken.items() if other and other.lower() == column.lower()]:
+            always = used[0] in ("age_group", "country")
+            yield (
+                loc,
+                f"{show(column)} is {used[0]}" + (", which always makes strata: remove it here" * always),
+            )
+        elif column.lower() in RESERVED_COLUMNS:
+            yield loc, f"{show(column)} is the name of a column of the results: rename it in the input"
+
+
+def _algorithm_rules(request: CalibrationRequest) -> Iterator[Problem]:
+    names = request.algorithms
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield ("algorithms", index), f"{show(name)} is named more than once"
+    if isinstance(request.do_not_calibrate, dict):
+        for name in sorted(set(request.do_not_calibrate) - set(names)):
+            yield ("do_not_calibrate", name), f"{show(name)} is not among the request's algorithms"
+
+
+def _model_rules(request: CalibrationRequest) -> Iterator[Problem]:
+    joint = request.matrix_sharing == "joint"
+    if joint and request.shrinkage is not None:
+        yield (
+            ("shrinkage",),
+            "does not exist in the joint model: remove it, or set matrix_sharing: per_stratum",
+        )
+    elif (request.shrinkage or 0) > 0 and request.path_correction_used:
+        yield (
+            ("shrinkage",),
+            "cannot be above 0 with path correction: set path_correction: false, or remove it",
+        )
+    if joint and request.engine == "vacalibration":
+        yield ("engine",), "vacalibration has no joint model: use vacal, or set matrix_sharing: per_stratum"
+
+
+def _study_rules(request: CalibrationRequest) -> Iterator[Problem]:
+    if request.study_cause_map is None:
+        return
+    if not request.study_cause_map:
+        yield ("study_cause_map",), "is empty: leave it out, or name the study's causes"
+    keys = [key.strip().casefold() for key in request.study_cause_map]
+    for key in sorted({key for key in keys if keys.count(key) > 1}):
+        yield ("study_cause_map",), f"{show(key)} is given more than once (upper and lower case are the same)"
+    if not isinstance(request.age_group, str):
+        yield ("study_cause_map",), "needs one age group: make a request for each, with its own map"
+
+
+def _roll_up_rules(request: CalibrationRequest) -> Iterator[Problem]:
+    allowed = [*request.columns.strata]
+    allowed += [field for field in ("age_group", "country") if not isinstance(getattr(request, field), str)]
+    seen: list[frozenset[str]] = []
+    for index, level in enumerate(request.roll_ups):
+        for column in level:
+            if column not in allowed:
+                known = ", ".join(allowed) or "none"
+                yield (
+                    ("roll_ups", index),
+                    f"{show(column)} does not make strata here (those that do: {known})",
+                )
+        if len(set(level)) < len(level):
+            yield ("roll_ups", index), "names a column more than once"
+        if frozenset(level) in seen:
+            yield ("roll_ups", index), "is the same level as an earlier one"
+        seen.append(frozenset(level))
+    if request.roll_up_weights is not None and not request.roll_ups:
+        yield ("roll_up_weights",), "has nothing to weight: name the levels in roll_ups"
+
+
+_RULES: tuple[tuple[frozenset[str], Callable[[CalibrationRequest], Iterator[Problem]]], ...] = (
+    (frozenset({"input", "columns", "algorithms", "age_group", "country"}), _input_rules),
+    (frozenset({"input", "columns", "age_group", "country"}), _column_rules),
+    (frozenset({"algorithms", "do_not_calibrate"}), _algorithm_rules),
+    (frozenset({"matrix_sharing", "shrinkage", "path_correction", "engine"}), _model_rules),
+    (frozenset({"study_cause_map", "age_group"}), _study_rules),
+    (frozenset({"columns", "age_group", "country", "roll_ups", "roll_up_weights"}), _roll_up_rules),
+)
+"""Each rule with the fields that it reads."""
+
+
+def cross_field_problems(request: CalibrationRequest, invalid: frozenset[str] = frozenset()) -> list[Problem]:
+    """What does not agree among the fields, with its place; rules that read an invalid field are left out."""
+    return [problem for fields, rule in _RULES if not fields & invalid for problem in rule(request)]
+
+
+def raise_if_any(problems: list[Problem]) -> None:
+    """Raises the problems as one ValidationError, each at its place."""
+    if problems:
+        raise ValidationError.from_exception_data(
+            "CalibrationRequest",
+            [InitErrorDetails(type=refuse(sentence), loc=loc, input=None) for loc, sentence in problems],
+        )
