@@ -1,8 +1,8 @@
-"""A run as a person reads it in a terminal: one table for each stratum and algorithm, every caveat spelled out."""
+"""A run as a person reads it in a terminal: a table for each stratum and algorithm, caveats spelled out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 from rich.console import Group, RenderableType
@@ -87,7 +87,13 @@ def estimates_table(algorithm: str, estimates: pd.DataFrame) -> Table:
         )
         interval = "-" if pd.isna(row.q025) else f"{percent(row.q025)} to {percent(row.q975)}"
         table.add_row(
-            row.cause, whole(row.deaths), percent(row.raw), percent(row.mean), interval, whole(row.calibrated_deaths), note
+            row.cause,
+            whole(row.deaths),
+            percent(row.raw),
+            percent(row.mean),
+            interval,
+            whole(row.calibrated_deaths),
+            note,
         )
     return table
 
@@ -108,7 +114,9 @@ def records_table(records: pd.DataFrame) -> Table:
     for column in ("algorithm", "disposition", "reason"):
         table.add_column(column)
     table.add_column("records", justify="right")
-    grouped = records.groupby(["algorithm", "disposition", "reason"], dropna=False, sort=True)["records"].sum()
+    grouped = records.groupby(["algorithm", "disposition", "reason"], dropna=False, sort=True)[
+        "records"
+    ].sum()
     for (algorithm, disposition, reason), count in grouped.items():
         table.add_row(str(algorithm), str(disposition).replace("_", " "), _blank(reason), whole(count))
     for algorithm, count in records.groupby("algorithm")["records"].sum().items():
@@ -130,3 +138,15 @@ def plain_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     for row in rows:
         table.add_row(*("-" if cell is None else str(cell) for cell in row))
     return table
+
+
+def dict_table(rows: Sequence[Mapping[str, object]], title: str | None = None) -> Table:
+    """`plain_table` of rows that are maps with the same keys; a list is shown with commas."""
+    columns = list(rows[0]) if rows else []
+    return plain_table(columns, ([_cell(row[column]) for column in columns] for row in rows), title)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value

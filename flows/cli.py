@@ -1,0 +1,145 @@
+"""The command `vacal`. Exit codes: 0 done, 1 failed, 2 the input is wrong; every message says what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from flows import cli_inventory, cli_runs
+from tasks.causes import AGE_GROUPS, cause_rows
+from tasks.errors import InputError, VacalError
+from tasks.request import CalibrationRequest
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Calibrate cause-of-death fractions from verbal autopsy. Start with: vacal check REQUEST",
+)
+app.add_typer(cli_inventory.app, name="inventory")
+app.add_typer(cli_runs.app, name="runs")
+out = Console()
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Requests = Annotated[list[Path], typer.Argument(metavar="REQUEST...", help="Request files, YAML or JSON.")]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE", help="Use these matrices instead: inventory, illustrative, or an address."
+    ),
+]
+Output = Annotated[
+    str | None, typer.Option(metavar="URI", help="Results store to use instead of the request's.")
+]
+
+
+@app.command()
+def run(
+    requests: Requests,
+    matrix_source: Source = None,
+    output: Output = None,
+    recompute: Annotated[bool, typer.Option(help="Compute again even if the result is stored.")] = False,
+) -> None:
+    """Calibrate, in this process, and print the result.
+
+    Example: vacal run examples/comsa-neonate.yaml
+    """
+    from flows.calibrate import calibrate
+    from tasks.store import open_results
+    from tasks.summary import describe_run
+
+    asked = [_load(path, matrix_source, output) for path in requests]
+    incomplete = False
+    for request in asked:
+        result = calibrate(request, recompute=recompute)
+        results = open_results(result)
+        out.print(describe_run(results))
+        out.print(f"\nResults: {result}", soft_wrap=True)
+        incomplete |= results.manifest["status"] != "complete"
+    if incomplete:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(requests: Requests, matrix_source: Source = None) -> None:
+    """Say what a run would do, or everything that is wrong with its request and input; computes nothing.
+
+    Example: vacal check examples/comsa-neonate.yaml
+    """
+    from tasks.check import describe_check
+
+    for path in requests:
+        out.print(describe_check(_load(path, matrix_source, None)))
+
+
+@app.command()
+def show(results: Annotated[str, typer.Argument(help="A run's folder, as `vacal run` printed it.")]) -> None:
+    """Print a finished run.
+
+    Example: vacal show results/runs/comsa-neonate-0123456789ab
+    """
+    from tasks.store import open_results
+    from tasks.summary import describe_run
+
+    out.print(describe_run(open_results(results)))
+
+
+@app.command()
+def causes(
+    age_group: Annotated[str | None, typer.Argument(help="neonate or child; both if left out.")] = None,
+) -> None:
+    """Print which specific cause belongs to which broad cause.
+
+    Example: vacal causes neonate
+    """
+    from tasks.summary import plain_table
+
+    if age_group not in (None, *AGE_GROUPS):
+        raise InputError(f"age group {age_group!r} is not known; it is one of {', '.join(AGE_GROUPS)}")
+    for group in [age_group] if age_group else AGE_GROUPS:
+        out.print(plain_table(("cause", "broad cause"), cause_rows(group), title=group))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at R, packages, inventory, storage and Prefect server: what is found, what to do if missing."""
+    from tasks.doctor import examine
+    from tasks.summary import plain_table
+
+    checks = examine()
+    rows = [("ok" if c.ok else "missing", c.name, c.found, "" if c.ok else c.what_to_do) for c in checks]
+    out.print(plain_table(("", "part", "found", "what to do"), rows))
+    if not all(c.ok or c.optional for c in checks):
+        raise typer.Exit(1)
+
+
+def _load(path: Path, matrix_source: str | None, output: str | None) -> CalibrationRequest:
+    from tasks.request_file import load_request
+
+    return load_request(path, matrix_source=matrix_source, output=output)
+
+
+def fail(error: VacalError) -> NoReturn:
+    """Print what is wrong, one line a problem, and exit: 2 for bad input, 1 for a failure."""
+    problems: Sequence[str] = error.problems if isinstance(error, InputError) else [str(error)]
+    for problem in problems:
+        err.print(f"error: {problem}", markup=False)
+    if isinstance(error, InputError):
+        err.print(f"{len(problems)} problem{'s' * (len(problems) != 1)}; nothing was computed or written.")
+    sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+def main() -> None:
+    """Run the command line; turns the errors that a user can act on into messages and exit codes."""
+    try:
+        app()
+    except VacalError as error:
+        fail(error)
+
+
+if __name__ == "__main__":
+    main()

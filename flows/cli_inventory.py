@@ -1,0 +1,77 @@
+"""`vacal inventory`: the misclassification matrices of this installation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tasks.inventory import (
+    describe_inventory,
+    describe_matrix,
+    describe_places,
+    fetch_inventory,
+    load_inventory,
+)
+from tasks.inventory_store import PUBLISHED_VERSION
+from tasks.summary import dict_table, percent
+
+app = typer.Typer(
+    no_args_is_help=True, help="List, show or fetch the inventory of misclassification matrices."
+)
+out = Console()
+
+Source = Annotated[str, typer.Option(metavar="SOURCE", help="inventory, illustrative, or an address.")]
+
+
+@app.command("list")
+def list_places() -> None:
+    """Print where an inventory is looked for, in order, and what is there.
+
+    Example: vacal inventory list
+    """
+    out.print(dict_table(describe_places()))
+
+
+@app.command()
+def show(
+    age_group: Annotated[str | None, typer.Argument(help="neonate or child")] = None,
+    algorithm: Annotated[str | None, typer.Argument(help="eava, insilicova, interva")] = None,
+    country: Annotated[str | None, typer.Argument(help="name or ISO code")] = None,
+    source: Source = "inventory",
+) -> None:
+    """Print what the inventory holds, or one of its matrices (row: true cause, % of each VA cause).
+
+    Example: vacal inventory show neonate eava Mozambique
+    """
+    inventory = load_inventory(source)
+    out.print(
+        f"{inventory.id}, version {inventory.version}, from {inventory.source}, sha256 {inventory.checksum}"
+    )
+    if inventory.illustrative:
+        out.print("Illustrative, not for publication.", style="bold red")
+    if age_group is None or algorithm is None or country is None:
+        out.print(dict_table(describe_inventory(inventory)))
+        return
+    entry = inventory.matrices(age_group, algorithm, country, "prior")
+    rows = describe_matrix(entry)
+    for row in rows:
+        row.update({cause: percent(float(str(row[cause]))) for cause in entry.causes})
+    served = " (the pooled matrix: this country has none of its own)" if entry.by_other else ""
+    out.print(
+        dict_table(rows, title=f"{algorithm}, {age_group}, {entry.country_used}{served}; % of each row")
+    )
+
+
+@app.command()
+def fetch(
+    version: Annotated[str, typer.Option(help="Version of the published package.")] = PUBLISHED_VERSION,
+) -> None:
+    """Download the published inventory from the package repository that R is set up for, and keep it.
+
+    Example: vacal inventory fetch
+    """
+    inventory = fetch_inventory(version)
+    verified = "verified" if inventory.verified else "not verified: no checksum is known for this version"
+    out.print(f"{inventory.id} stored; sha256 {inventory.checksum} ({verified})")

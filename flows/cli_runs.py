@@ -1,0 +1,74 @@
+"""`vacal runs`: the finished runs of a results store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, help="List, show, compare or remove the runs of a results store.")
+out = Console()
+
+Store = Annotated[str, typer.Option(metavar="URI", help="Root of the results store.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Run id, as `vacal runs list` prints it.")]
+
+
+@app.command("list")
+def list_runs(store: Store = "results") -> None:
+    """Print the runs of a store, by name.
+
+    Example: vacal runs list --store results
+    """
+    from tasks import store as stores
+    from tasks.summary import dict_table
+
+    out.print(dict_table([_row(manifest) for manifest in stores.list_runs(store)]))
+
+
+def _row(manifest: dict[str, object]) -> dict[str, object]:
+    strata = manifest["strata"]
+    counts = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in strata.items())  # type: ignore[attr-defined]
+    return {"run": manifest["run"], "status": manifest["status"], "strata and algorithms": counts}
+
+
+@app.command()
+def show(run: Run, store: Store = "results") -> None:
+    """Print one run: the same as `vacal show`, by its id.
+
+    Example: vacal runs show comsa-neonate-0123456789ab
+    """
+    from tasks.store import open_results
+    from tasks.summary import describe_run
+
+    out.print(describe_run(open_results(store, run)))
+
+
+@app.command()
+def diff(run: Run, other: Annotated[str, typer.Argument(metavar="OTHER")], store: Store = "results") -> None:
+    """Print which CSMFs moved between two runs, by how much, and why.
+
+    Example: vacal runs diff comsa-neonate-0123456789ab comsa-neonate-ba9876543210
+    """
+    from tasks.compare import describe_difference
+    from tasks.store import open_results
+
+    out.print(describe_difference(open_results(store, run), open_results(store, other)))
+
+
+@app.command()
+def rm(
+    run: Run,
+    store: Store = "results",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove a run and all its files.
+
+    Example: vacal runs rm comsa-neonate-0123456789ab --yes
+    """
+    from tasks.store import remove_run
+
+    if not yes:
+        typer.confirm(f"Remove {run} from {store} for good?", abort=True)
+    remove_run(store, run)
+    out.print(f"{run} is removed")
