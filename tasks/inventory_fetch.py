@@ -1,0 +1,131 @@
+"""Fetches the published inventory: downloads the R package's source archive and reads its data file.
+
+Nothing of the package is installed or run. No address stands here: R knows its repositories.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import re
+import subprocess
+import tarfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from tasks.errors import InventoryError
+from tasks.inventory_rda import OBJECT_NAMES, read_rda
+from tasks.inventory_store import PUBLISHED, PUBLISHED_VERSION, THREE_WAYS, champs_inventory, write_stored
+from tasks.matrices import Inventory
+from tasks.settings import settings
+
+_SOURCES_SCRIPT = Path(__file__).parents[1] / "r" / "inst" / "scripts" / "inventory_sources.R"
+_TIMEOUT = 10.0
+"""Seconds to wait for a connection, and then for each next piece of the archive."""
+_ARCHIVE_LIMIT = 200 * 2**20
+_UNPACKED_LIMIT = 500 * 2**20
+_MEMBER_LIMIT = 100 * 2**20
+
+
+class RSources(NamedTuple):
+    """Addresses of the package repositories that R is set up for, and the folders of installed R packages."""
+
+    repositories: list[str]
+    libraries: list[Path]
+
+
+def r_sources() -> RSources:
+    """What R says of its repositories and libraries; raises InventoryError where R is missing or fails."""
+    libraries = os.pathsep.join(filter(None, [str(settings().r_library), os.environ.get("R_LIBS", "")]))
+    command = ["Rscript", str(_SOURCES_SCRIPT)]
+    try:
+        answer = subprocess.run(
+            command,
+            env={**os.environ, "R_LIBS": libraries},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    except FileNotFoundError as problem:
+        raise InventoryError("R is not installed (no Rscript in PATH)") from problem
+    except subprocess.SubprocessError as problem:
+        lines = str(getattr(problem, "stderr", None) or problem).strip().splitlines()
+        raise InventoryError(
+            f"R could not be asked for its repositories: {' '.join(lines[-3:])}"
+        ) from problem
+    found = [line.partition("\t")[::2] for line in answer.stdout.splitlines()]
+    return RSources(
+        [at for what, at in found if what == "repository"],
+        [Path(at) for what, at in found if what == "library"],
+    )
+
+
+def fetch_inventory(version: str = PUBLISHED_VERSION) -> Inventory:
+    """Download a version of the published inventory and keep it as Parquet in the store; returns it.
+
+    Version 2.2 must have the published checksum; any other is stored with its own and is not verified.
+    Raises InventoryError, and stores nothing, where no repository has the version or the checksum is wrong.
+    """
+    if not re.fullmatch(r"\d+(?:[.-]\d+)*", version):
+        raise InventoryError(f"{version!r} is not a version of an R package, such as {PUBLISHED_VERSION}")
+    archive, address = _download(version, r_sources().repositories)
+    data = _data_file(archive)
+    checksum = hashlib.sha256(data).hexdigest()
+    if version in PUBLISHED and checksum != PUBLISHED[version].file:
+        raise InventoryError(
+            f"the data file in {address} has the sha256 {checksum}, "
+            f"not {PUBLISHED[version].file} as published; nothing was stored"
+        )
+    entries, _ = read_rda(data)
+    inventory = champs_inventory(entries, version, address, checksum)
+    write_stored(inventory)
+    return inventory
+
+
+def _download(version: str, repositories: list[str]) -> tuple[bytes, str]:
+    """The source archive and its address: current sources first, then the archive of old ones."""
+    name = f"vacalibration_{version}.tar.gz"
+    failures = []
+    for repository in repositories:
+        for folder in ("src/contrib", "src/contrib/Archive/vacalibration"):
+            address = f"{repository}/{folder}/{name}"
+            try:
+                with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
+                    return _at_most(answer, _ARCHIVE_LIMIT, address), address
+            except urllib.error.HTTPError as problem:
+                failures.append(f"{address}: {problem.code} {problem.reason}")
+            except (OSError, ValueError) as problem:
+                failures.append(f"{address}: {getattr(problem, 'reason', problem)}")
+                if not address.startswith("file:"):
+                    break  # a repository that does not answer will not answer for its archive either
+    tried = "; ".join(failures)
+    raise InventoryError(f"vacalibration {version} could not be downloaded ({tried}). {THREE_WAYS}")
+
+
+def _at_most(file: IO[bytes] | gzip.GzipFile, limit: int, what: str) -> bytes:
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise InventoryError(
+            f"{what} is larger than {limit // 2**20} MB, which no version of the inventory is"
+        )
+    return data
+
+
+def _data_file(archive: bytes) -> bytes:
+    """The bytes of the one file wanted from the source archive; nothing is written to disk."""
+    wanted = {f"vacalibration/data/{name}.{ending}" for name in OBJECT_NAMES for ending in ("rda", "RData")}
+    try:
+        with gzip.open(io.BytesIO(archive)) as file:
+            unpacked = _at_most(file, _UNPACKED_LIMIT, "the archive, unpacked,")
+        with tarfile.open(fileobj=io.BytesIO(unpacked)) as members:
+            for member in members:
+                if member.name in wanted and member.isreg() and (data := members.extractfile(member)):
+                    return _at_most(data, _MEMBER_LIMIT, member.name)
+    except (tarfile.TarError, EOFError, OSError) as problem:
+        raise InventoryError(f"the downloaded archive is damaged ({problem})") from problem
+    raise InventoryError(f"the downloaded archive holds none of {', '.join(sorted(wanted))}")
