@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,11 @@ struct Fit {
   long long evaluations = 0;
   int divergences = 0;
   bool converged = false;
+};
+
+// The data are impossible under the model, or the numbers broke down: no draws, and the reason in plain words.
+struct SamplingError : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 }  // namespace vacal
