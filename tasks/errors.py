@@ -6,6 +6,7 @@
         EngineError     R or the sampler ended badly; carries the last lines of R's output
         StorageError    the results store refused or did not answer: retried by the task
         StateError      the run is not in a state that allows what was asked for
+        ServiceError    the Prefect server cannot be reached, or does not know what was asked for
 """
 
 from __future__ import annotations
@@ -42,3 +43,7 @@ class StorageError(VacalError):
 
 class StateError(VacalError):
     """The run exists but is in a state that does not allow what was asked for."""
+
+
+class ServiceError(VacalError):
+    """The Prefect server could not be reached, refused, or does not know the run or deployment."""

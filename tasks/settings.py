@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.errors import StateError
 
 
 def _cores() -> int:
@@ -53,9 +55,29 @@ class Settings(BaseSettings):
     retry_delay: float = Field(
         2.0, ge=0, description="Seconds before the first further try; doubled each time, with jitter."
     )
+    allow_run: bool = Field(True, description="Whether `vacal run` computes in the user's own process.")
+    allow_submit: bool = Field(
+        True, description="Whether requests may be submitted to the server; without it only schedules run there."
+    )
+    allow_follow: bool = Field(True, description="Whether `vacal follow` shows a run's log and progress live.")
+    alert_webhook: SecretStr | None = Field(
+        None, description="Address that is called (POST, JSON) when a run fails, is late or is stuck; empty: nobody."
+    )
+    stuck_after: float = Field(
+        21600.0, ge=10, description="Seconds after which a run that has not ended is reported as stuck."
+    )
 
 
 @cache
 def settings() -> Settings:
     """The settings of this process, read once (`settings.cache_clear()` reads them again)."""
     return Settings()  # type: ignore[call-arg]
+
+
+def require_mode(mode: Literal["run", "submit", "follow"]) -> None:
+    """Raise StateError where this installation has turned the mode off."""
+    if not getattr(settings(), f"allow_{mode}"):
+        raise StateError(
+            f"vacal {mode} is turned off in this installation (VACAL_ALLOW_{mode.upper()}=false); "
+            "ask whoever runs it, or see docs/operate.md for the other ways"
+        )
