@@ -1,0 +1,345 @@
+"""The results store: a folder or bucket in which a run becomes visible whole, or not at all.
+
+    <root>/runs/<run id>/{csmf,strata,records,matrices[,rollups][,draws]}.parquet, timings.json
+    <root>/runs/<run id>/manifest.json          written last: a run is there if its manifest is
+    <root>/csmf/name=<name>/run=<run id>/csmf.parquet    the dataset over all runs, put after the manifest
+    <root>/work/<run id>/<chunk id>/            finished chunks of an unfinished run; `done.json` is written
+    last
+
+Every object is put whole (tasks/storage.py). Two writers of one run write the same bytes, so they do no harm;
+no lock is needed, and none would hold on every object store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks import parquet
+from tasks.errors import StateError, StorageError
+from tasks.schema import SCHEMA_VERSION
+from tasks.storage import Storage
+
+Manifest = dict[str, Any]
+DESCRIPTION = (
+    "name",
+    "status",
+    "request",
+    "input",
+    "versions",
+    "inventory",
+    "seed",
+    "strata",
+    "records",
+    "warnings",
+)  # what the caller of `publish` tells of the run, each documented in docs/outputs.md
+_NO_PART_OF_IDENTITY = ("name", "output", "chunk_strata", "roll_up_weights")
+
+
+def run_id(
+    name: str,
+    options: Mapping[str, Any],
+    input_checksum: str,
+    versions: Mapping[str, str],
+    inventory: Mapping[str, Any],
+) -> str:
+    """`<name>-<12 hexadecimal digits>` of everything that decides on the results, and of nothing else.
+
+    `options`: the request as resolved, as JSON values. Left out are the run's name, where it is written,
+    how it is split, and where input, matrices and weights lie: the checksums of their content stand for
+    them (that of the weights as `roll_up_weights_checksum`). `versions`: of what computes. `inventory`: id,
+    version, checksum.
+    """
+    kept = {key: value for key, value in options.items() if key not in _NO_PART_OF_IDENTITY}
+    kept["input"] = {k: v for k, v in (kept.get("input") or {}).items() if k not in ("uri", "counts")}
+    kept["matrix"] = {k: v for k, v in (kept.get("matrix") or {}).items() if k != "source"}
+    identity = {
+        "options": kept,
+        "input": input_checksum,
+        "versions": dict(versions),
+        "inventory": {key: inventory.get(key) for key in ("id", "version", "checksum")},
+    }
+    return f"{name}-{hashlib.sha256(_json(identity)).hexdigest()[:12]}"
+
+
+# --- work in progress ---
+
+
+def put_chunk(root: str, run: str, chunk: str, tables: Mapping[str, pa.Table]) -> None:
+    """Keep the tables of a finished chunk, so that a resumed run need not compute it again."""
+    storage, folder, checksums = Storage(root), f"work/{run}/{chunk}", {}
+    for name, table in tables.items():
+        data = parquet.to_bytes(table)
+        storage.write(f"{folder}/{name}.parquet", data)
+        checksums[name] = hashlib.sha256(data).hexdigest()
+    storage.write(f"{folder}/done.json", _json(checksums))
+
+
+def finished_chunks(root: str, run: str) -> set[str]:
+    """Ids of the chunks that are there whole."""
+    files = (path.split("/") for path in Storage(root).files(f"work/{run}"))
+    return {parts[-2] for parts in files if parts[-1] == "done.json"}
+
+
+def read_chunk(root: str, run: str, chunk: str, table: str) -> pa.Table | None:
+    """A table of a finished chunk; None if it has no such table. Raises StorageError if it is damaged."""
+    storage, folder = Storage(root), f"work/{run}/{chunk}"
+    done = storage.read(f"{folder}/done.json")
+    if done is None:
+        raise StateError(f"chunk {chunk} of run {run} is not finished")
+    checksums = json.loads(done)
+    if table not in checksums:
+        return None
+    data = storage.read(f"{folder}/{table}.parquet")
+    if data is None or hashlib.sha256(data).hexdigest() != checksums[table]:
+        storage.remove(f"{folder}/done.json")
+        raise StorageError(
+            f"{storage.uri(folder)}: table {table} is damaged; run again, the chunk will be redone"
+        )
+    return parquet.from_bytes(data)
+
+
+def chunk_tables(root: str, run: str, chunks: Iterable[str], table: str) -> Iterator[pa.Table]:
+    """The tables of that name of the chunks, one after the other, so that only one is in memory."""
+    for chunk in chunks:
+        found = read_chunk(root, run, chunk, table)
+        if found is not None:
+            yield found
+
+
+def remove_work(root: str, run: str) -> None:
+    """Remove the chunks of a run (after its publication)."""
+    Storage(root).remove_folder(f"work/{run}")
+
+
+def clean_work(root: str, older_than: timedelta, now: datetime | None = None) -> list[str]:
+    """Remove what killed runs left behind and nobody touched for that long; returns the runs concerned.
+
+    These are chunks, run folders without a manifest, and temporary files.
+    """
+    storage, before = Storage(root), (now or datetime.now(UTC)) - older_than
+    left = [(f"work/{run}", run) for run in storage.folders("work")]
+    left += [(f"runs/{run}", run) for run in storage.folders("runs") if find_run(root, run) is None]
+    cleaned = []
+    for folder, run in left:
+        files = storage.files(folder)
+        if files and max(files.values()) < before:
+            storage.remove_folder(folder)
+            cleaned.append(run)
+    for path, changed in storage.files(".tmp").items():
+        if changed < before:
+            storage.remove(path)
+    return sorted(set(cleaned))
+
+
+# --- publication ---
+
+
+def publish(
+    root: str,
+    run: str,
+    tables: Mapping[str, Iterable[pa.Table]],
+    description: Mapping[str, Any],
+    timings: Mapping[str, Any] | None = None,
+    *,
+    replace: bool = False,
+) -> Manifest:
+    """Write a run and make it visible; returns its manifest. A second call is safe, and repairs a killed one.
+
+    `tables`: for each table its parts in their final order; the bytes depend on the rows alone, not on the
+    parts. `description`: the entries DESCRIPTION of the manifest. `timings` go to a file of their own,
+    outside every checksum. Raises StateError if the run is there with other content, unless `replace`.
+    """
+    if missing := [key for key in DESCRIPTION if key not in description]:
+        raise ValueError(f"the description of run {run} lacks {missing}")
+    storage, folder = Storage(root), f"runs/{run}"
+    with tempfile.TemporaryDirectory() as scratch:
+        written = [_write(Path(scratch), name, parts) for name, parts in tables.items()]
+        manifest = {"schema_version": SCHEMA_VERSION, "run": run, **description, "files": written}
+        published = find_run(root, run)
+        if published and published["files"] == written:
+            manifest = published
+        else:
+            _refuse_or_remove(root, published, written, replace=replace)
+            for file in written:
+                storage.upload(f"{folder}/{file['path']}", Path(scratch) / file["path"])
+            storage.write(f"{folder}/timings.json", _json(timings or {}, indent=2))
+            storage.write(f"{folder}/manifest.json", _json(manifest, indent=2))
+    repair_run(root, run)
+    return manifest
+
+
+def repair_run(root: str, run: str) -> None:
+    """Put the run's file into the dataset over all runs if a killed publication left it out."""
+    storage, manifest = Storage(root), find_run(root, run)
+    if manifest is None or storage.exists(_dataset_path(manifest)):
+        return
+    with tempfile.TemporaryDirectory() as scratch, storage.open(f"runs/{run}/csmf.parquet") as file:
+        source = pq.ParquetFile(file)
+        rows = (pa.Table.from_batches([batch]) for batch in source.iter_batches())
+        parts = map(parquet.dataset_rows, chain([source.schema_arrow.empty_table()], rows))
+        parquet.write(Path(scratch) / "csmf.parquet", parts)
+        storage.upload(_dataset_path(manifest), Path(scratch) / "csmf.parquet")
+
+
+def remove_run(root: str, run: str) -> None:
+    """Remove a run: from the dataset, then the list, then its files. Raises StateError if there is none."""
+    storage, manifest = Storage(root), find_run(root, run)
+    if manifest is None:
+        raise StateError(f"there is no run {run} in {storage.uri()}")
+    storage.remove(_dataset_path(manifest))
+    storage.remove(f"runs/{run}/manifest.json")
+    storage.remove_folder(f"runs/{run}")
+    remove_work(root, run)
+
+
+def _write(folder: Path, name: str, parts: Iterable[pa.Table]) -> dict[str, Any]:
+    path = folder / f"{name}.parquet"
+    rows = parquet.write(path, parquet.long_draws(parts) if name == "draws" else parts)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": path.name, "sha256": digest, "bytes": path.stat().st_size, "rows": rows}
+
+
+def _refuse_or_remove(
+    root: str, published: Manifest | None, written: Sequence[Mapping[str, Any]], *, replace: bool
+) -> None:
+    if published is None:
+        return
+    if not replace:
+        there = published["files"]
+        differing = {f["path"] for f in (*written, *there) if f not in there or f not in written}
+        raise StateError(
+            f"run {published['run']} is in {root} with other content ({', '.join(sorted(differing))}); "
+            "remove it first, or give this run another name"
+        )
+    remove_run(root, published["run"])
+
+
+def _dataset_path(manifest: Manifest) -> str:
+    return f"csmf/name={manifest['name']}/run={manifest['run']}/csmf.parquet"
+
+
+def _json(value: Any, indent: int | None = None) -> bytes:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=indent)
+    return (text + "\n" if indent else text).encode()
+
+
+# --- reading ---
+
+
+def find_run(root: str, run: str) -> Manifest | None:
+    """Manifest of a published run; None if there is none of that id."""
+    storage, path = Storage(root), f"runs/{run}/manifest.json"
+    data = storage.read(path)
+    if data is None:
+        return None
+    try:
+        manifest: Manifest = json.loads(data)
+        version = manifest["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        raise StorageError(f"{storage.uri(path)}: this is no manifest of a run") from None
+    if version > SCHEMA_VERSION:
+        raise StateError(f"run {run} was written by a newer version of this project (schema {version})")
+    return manifest
+
+
+def list_runs(root: str) -> list[Manifest]:
+    """Manifests of all published runs, by run id."""
+    found = (find_run(root, run) for run in Storage(root).folders("runs"))
+    return [manifest for manifest in found if manifest is not None]
+
+
+def open_results(uri: str, run: str | None = None) -> Results:
+    """A published run: of a run's folder, or of a store (its only run, or the one of this id or name).
+
+    Raises StateError if there is no such run, or more than one.
+    """
+    root, folder, tail = uri.rstrip("/").rpartition("/runs/")
+    if run is None and folder:
+        uri, run = root, tail
+    manifest = find_run(uri, run) if run else None
+    if manifest is None:
+        candidates = [m for m in list_runs(uri) if run in (None, m["name"])]
+        if len(candidates) != 1:
+            known = ", ".join(m["run"] for m in candidates or list_runs(uri)) or "none"
+            which = "more than one run" if candidates else "no run"
+            raise StateError(f"{uri}: {which}{f' {run}' if run else ''}; there are: {known}")
+        manifest = candidates[0]
+    return Results(uri, manifest)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A published run, its tables read when they are asked for and checked against the manifest.
+
+    The columns of each table are in docs/outputs.md. Raises StorageError for a damaged file, StateError for
+    a table that the run has not, or when the run was removed or replaced meanwhile.
+    """
+
+    root: str
+    manifest: Manifest
+
+    @property
+    def uri(self) -> str:
+        """The run's folder."""
+        return Storage(self.root).uri(f"runs/{self.manifest['run']}")
+
+    @cached_property
+    def csmf(self) -> pd.DataFrame:
+        """Calibrated and raw fractions of every stratum, roll-up, algorithm and cause."""
+        return self._frame("csmf")
+
+    @cached_property
+    def strata(self) -> pd.DataFrame:
+        """What was fitted for each stratum and algorithm, and how well it went."""
+        return self._frame("strata")
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """Every record accounted for."""
+        return self._frame("records")
+
+    @cached_property
+    def matrices(self) -> pd.DataFrame:
+        """Misclassification matrices as published and as used."""
+        return self._frame("matrices")
+
+    @cached_property
+    def rollups(self) -> pd.DataFrame:
+        """What is in each roll-up, and which share of it carries a caveat."""
+        return self._frame("rollups")
+
+    @cached_property
+    def draws(self) -> pd.DataFrame:
+        """Posterior draws, if the request kept them: all in memory (docs/outputs.md has other ways)."""
+        return self._frame("draws")
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        frame: pd.DataFrame = self.table(name).to_pandas()
+        return frame
+
+    def table(self, name: str) -> pa.Table:
+        """A table as Arrow."""
+        files = {file["path"]: file for file in self.manifest["files"]}
+        run, path = self.manifest["run"], f"{name}.parquet"
+        if path not in files:
+            raise StateError(f"run {run} has no table {name}; it has: {', '.join(sorted(files))}")
+        data = Storage(self.root).read(f"runs/{run}/{path}")
+        if data is not None and hashlib.sha256(data).hexdigest() == files[path]["sha256"]:
+            return parquet.from_bytes(data)
+        if find_run(self.root, run) != self.manifest:
+            raise StateError(f"run {run} was removed or replaced while it was read; open it again")
+        raise StorageError(f"{self.uri}/{path}: the file is not the one that the manifest names (checksum)")
