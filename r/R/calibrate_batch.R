@@ -78,7 +78,7 @@ calibrate_batch <- function(counts, matrices, matrix_type, study_causes = NULL, 
     keep_draws = keep_draws, threads = threads, progress = progress
   )
   batch <- prepare_batch(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings)
-  result <- calibrate_batch_(batch, core_settings(settings, batch), as.integer(threads), progress)
+  result <- .Call(C_calibrate_batch_, batch, core_settings(settings, batch), as.integer(threads), progress)
   name_result(result, batch$labels, quantiles)
 }
 

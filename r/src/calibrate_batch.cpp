@@ -258,7 +258,6 @@ SEXP draws_array(const std::vector<vacal::StratumResult>& results, std::size_t n
 
 }  // namespace
 
-[[cpp11::register]]
 cpp11::writable::list calibrate_batch_(cpp11::list batch, cpp11::list settings, int threads, SEXP progress) {
   const std::vector<vacal::AlgorithmModel> models = read_models(batch);
   const std::size_t n = models.front().left.size();

@@ -25,7 +25,6 @@ cpp11::writable::doubles to_r(const std::vector<double>& x) {
 
 }  // namespace
 
-[[cpp11::register]]
 cpp11::writable::list prepare_(cpp11::doubles matrix, cpp11::doubles counts, cpp11::logicals left, bool fixed,
                                bool path_correction) {
   using namespace cpp11::literals;
@@ -38,17 +37,14 @@ cpp11::writable::list prepare_(cpp11::doubles matrix, cpp11::doubles counts, cpp
   return {"lambda"_nm = member.lambda, "matrix"_nm = to_r(transposed(member.matrix, n))};
 }
 
-[[cpp11::register]]
 cpp11::writable::doubles fit_row_(cpp11::doubles samples, int n_causes) {
   return to_r(vacal::fit_row(to_vector(samples), n_causes));
 }
 
-[[cpp11::register]]
 double expected_log_rate_(double a, double b, double shift, double scale, int n_causes) {
   return vacal::expected_log_rate(a, b, shift, scale, n_causes);
 }
 
-[[cpp11::register]]
 cpp11::writable::doubles expand_study_causes_(cpp11::doubles matrix, cpp11::integers broad, bool fixed) {
   int n = 0;
   while (n * n < matrix.size()) ++n;
@@ -57,7 +53,6 @@ cpp11::writable::doubles expand_study_causes_(cpp11::doubles matrix, cpp11::inte
   return to_r(transposed(out, static_cast<int>(map.size())));
 }
 
-[[cpp11::register]]
 cpp11::writable::doubles round_to_total_(cpp11::doubles weights, double total) {
   return to_r(vacal::round_to_total(to_vector(weights), total));
 }

@@ -1,0 +1,36 @@
+#' Calibrate a batch for a caller outside of R
+#'
+#' Calls [calibrate_batch()] and tells its caller, who may be another process, all that happens: messages and
+#' warnings through `log` at the moment when they are signalled, an error as a value that keeps its text and class.
+#'
+#' @param log Function that is called as `log(level, text)`, level `"info"` or `"warning"`.
+#' @param ... Arguments of [calibrate_batch()].
+#'
+#' @return A list: either `value`, the result of [calibrate_batch()], or `error` (text), `call` (text, where it
+#'   happened), `class` (character vector) and `problems` (character vector, all that is wrong with the input;
+#'   empty if the input is not to blame).
+#' @export
+calibrate_batch_for_caller <- function(log, ...) {
+  tryCatch(
+    withCallingHandlers(
+      list(value = calibrate_batch(...)),
+      message = function(m) {
+        log("info", conditionMessage(m))
+        invokeRestart("muffleMessage")
+      },
+      warning = function(w) {
+        log("warning", conditionMessage(w))
+        invokeRestart("muffleWarning")
+      }
+    ),
+    error = function(e) {
+      call <- conditionCall(e)
+      list(
+        error = conditionMessage(e),
+        call = if (is.null(call)) "" else paste(deparse(call[[1]], nlines = 1L), collapse = ""),
+        class = class(e),
+        problems = if (inherits(e, "vacal_input_error")) as.character(e[["problems"]]) else character()
+      )
+    }
+  )
+}

@@ -1,0 +1,58 @@
+#include <cpp11.hpp>
+#include <cpp11/declarations.hpp>
+#include <R_ext/Rdynload.h>
+#include <R_ext/Visibility.h>
+
+#include <string>
+
+// The routines that R code calls by .Call, each wrapped so that C++ exceptions become R errors.
+
+cpp11::writable::list calibrate_batch_(cpp11::list batch, cpp11::list settings, int threads, SEXP progress);
+cpp11::writable::list prepare_(cpp11::doubles matrix, cpp11::doubles counts, cpp11::logicals left, bool fixed,
+                               bool path_correction);
+cpp11::writable::doubles fit_row_(cpp11::doubles samples, int n_causes);
+double expected_log_rate_(double a, double b, double shift, double scale, int n_causes);
+cpp11::writable::doubles expand_study_causes_(cpp11::doubles matrix, cpp11::integers broad, bool fixed);
+cpp11::writable::doubles round_to_total_(cpp11::doubles weights, double total);
+cpp11::writable::list sample_problem_(cpp11::list problem, cpp11::list work, std::string stratum, std::string fit,
+                                      std::string method);
+cpp11::writable::doubles diagnose_(cpp11::doubles chains, int n_chains);
+
+namespace {
+
+template <typename>
+using AnySexp = SEXP;
+
+template <auto Function>
+struct Routine;
+
+template <typename Result, typename... Arguments, Result (*Function)(Arguments...)>
+struct Routine<Function> {
+  static SEXP call(AnySexp<Arguments>... arguments) {
+    BEGIN_CPP11
+    return cpp11::as_sexp(Function(cpp11::as_cpp<cpp11::decay_t<Arguments>>(arguments)...));
+    END_CPP11
+  }
+  static R_CallMethodDef entry(const char* name) {
+    return {name, reinterpret_cast<DL_FUNC>(reinterpret_cast<void (*)()>(&call)),
+            static_cast<int>(sizeof...(Arguments))};
+  }
+};
+
+const R_CallMethodDef routines[] = {Routine<calibrate_batch_>::entry("calibrate_batch_"),
+                                    Routine<prepare_>::entry("prepare_"),
+                                    Routine<fit_row_>::entry("fit_row_"),
+                                    Routine<expected_log_rate_>::entry("expected_log_rate_"),
+                                    Routine<expand_study_causes_>::entry("expand_study_causes_"),
+                                    Routine<round_to_total_>::entry("round_to_total_"),
+                                    Routine<sample_problem_>::entry("sample_problem_"),
+                                    Routine<diagnose_>::entry("diagnose_"),
+                                    {nullptr, nullptr, 0}};
+
+}  // namespace
+
+extern "C" attribute_visible void R_init_vacal(DllInfo* dll) {
+  R_registerRoutines(dll, nullptr, routines, nullptr, nullptr);
+  R_useDynamicSymbols(dll, FALSE);
+  R_forceSymbols(dll, TRUE);
+}
