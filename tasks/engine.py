@@ -26,8 +26,6 @@ Floats = NDArray[np.float64]
 Progress = Callable[[int, str, int, int], None]
 """Called with stratum (0-based index in the batch), algorithm, fits done, fits in all."""
 
-INPUT_CONDITION = "vacal_input_error"  # class of R conditions that say that the input cannot be used
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -138,23 +136,6 @@ def r_environment(library: Path) -> dict[str, str]:
 
 # From here on: what runs in the R process.
 
-# Conditions are signalled to Python as they happen, with their level; an error comes back as a value.
-_WRAPPER = """
-function(log, input_condition, ...) {
-  tryCatch(
-    withCallingHandlers(
-      list(value = vacal::calibrate_batch(...)),
-      message = function(m) { log("info", conditionMessage(m)); invokeRestart("muffleMessage") },
-      warning = function(w) { log("warning", conditionMessage(w)); invokeRestart("muffleWarning") }
-    ),
-    error = function(e) list(
-      error = conditionMessage(e), call = paste(deparse(conditionCall(e), nlines = 1L), collapse = ""),
-      class = class(e), problems = if (inherits(e, input_condition)) as.character(e[["problems"]])
-    )
-  )
-}
-"""
-
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
 
 
@@ -208,8 +189,8 @@ def _calibrate(batch: Batch, send: Send) -> BatchResult:
         send("progress", (int(stratum[0]) - 1, algorithm[0], int(done[0]), int(total[0])))
         return nothing
 
-    wrapper = r.baseenv["eval"](r.baseenv["parse"](text=_text(r, [_WRAPPER])))
-    answer = _named(wrapper(log, _text(r, [INPUT_CONDITION]), **_arguments(r, batch), progress=progress))
+    calibrate = r.baseenv["getExportedValue"](_text(r, ["vacal"]), _text(r, ["calibrate_batch_for_caller"]))
+    answer = _named(calibrate(log, **_arguments(r, batch), progress=progress))
     for console in consoles:
         console.flush()
     if "value" not in answer:
@@ -218,10 +199,10 @@ def _calibrate(batch: Batch, send: Send) -> BatchResult:
 
 
 def _r_error(answer: Mapping[str, Any]) -> InputError | EngineError:
-    message = str(answer["error"][0]).strip()
-    if INPUT_CONDITION in list(answer["class"]):
-        return InputError(list(answer.get("problems") or ()) or [message])
-    return EngineError(f"R stopped in {answer['call'][0]}: {message or '(no message)'}")
+    if problems := list(answer["problems"]):
+        return InputError(problems)
+    message, call = str(answer["error"][0]).strip(), str(answer["call"][0])
+    return EngineError(f"R stopped{f' in {call}()' if call else ''}: {message or '(no message)'}")
 
 
 def _arguments(r: Any, batch: Batch) -> dict[str, Any]:
@@ -287,7 +268,6 @@ def _result(batch: Batch, value: Mapping[str, Any]) -> BatchResult:
         raise EngineError(
             f"the R package vacal gave no {', '.join(sorted(missing))}: install it anew (script/bootstrap)"
         )
-    draws = value.get("draws")
     return BatchResult(
         estimates=_table(batch, value["estimates"]),
         quantiles=_numbers(value["quantiles"]),
@@ -295,7 +275,7 @@ def _result(batch: Batch, value: Mapping[str, Any]) -> BatchResult:
         matrices_used=_numbers(value["matrices_used"]),
         matrices_published=_numbers(value["matrices_published"]),
         calibrated_causes=_numbers(value["calibrated_causes"]) == 1,
-        draws=None if draws is None or not len(draws) else _numbers(draws),
+        draws=_numbers(value["draws"]) if batch.keep_draws else None,
     )
 
 

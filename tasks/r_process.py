@@ -5,8 +5,9 @@ task never holds R itself: it borrows a process, talks to it through a socket th
 and reads the messages in its own thread. Nothing is locked between processes; one that is killed at any
 moment takes only its own call with it. This module knows no R: `tasks.engine` says what the process runs.
 
-A process is started as a fresh interpreter and not by `multiprocessing`, which would import the user's main
-script again, and which the (daemonic) worker processes of Dask may not use.
+A process is started as a fresh interpreter and not by `multiprocessing` (or pebble, which rests on it): that would
+import the user's main script again, is forbidden to the daemonic worker processes of Dask, and has one locked pipe
+for all processes, with no room for messages.
 """
 
 from __future__ import annotations
