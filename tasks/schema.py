@@ -197,6 +197,9 @@ _ROLLUPS = (
     Column("weight", REAL, "Deaths of all its strata, as weighted."),
     Column("weight_fitted", REAL, "Deaths of the strata with a result."),
     Column("share_left_out", REAL, "Share of the weight in strata without a result."),
+    Column(
+        "ess_bulk", REAL, "Smallest bulk effective sample size of its strata, in draws.", null=_NOT_SAMPLED
+    ),
     *(
         Column(name, REAL, f"Share of the fitted weight in {words}.", null="no stratum has a result")
         for name, words in SHARES.items()
@@ -315,14 +318,16 @@ def join_flags(flags: Iterable[str]) -> str:
 
 def check_strata_columns(names: Sequence[str]) -> list[str]:
     """What is wrong with the names of strata columns: one sentence each, none if they can be used."""
-    reserved = {c.name for table in TABLES for c in columns(table)} | {"strata", "values", "draws"}
+    reserved = {c.name for table in TABLES for c in columns(table)} | {"values", "nation"}
     problems = [
         f"strata column {name!r}: results have a column of that name; rename the column of the input"
         for name in names
         if name.lower() in reserved or (name[:1] == "q" and name[1:].isdigit())
     ]
     problems += [
-        f"strata column {name!r} is named twice" for name in sorted({n for n in names if names.count(n) > 1})
+        f"strata column {name!r} is named twice (upper and lower case count as the same)"
+        for index, name in enumerate(names)
+        if name.lower() in [other.lower() for other in names[:index]]
     ]
     problems += [
         f"strata column {name!r}: the name must not be blank, nor hold '/', '=' or line breaks"
