@@ -6,7 +6,7 @@ import unicodedata
 from functools import cache
 
 import pycountry
-from rapidfuzz import process
+from rapidfuzz import fuzz, process
 
 from tasks.errors import InputError
 
@@ -70,5 +70,5 @@ def resolve_country(text: str) -> str:
 def nearest_countries(text: str, limit: int = 3) -> list[str]:
     """The `limit` country names spelled most like `text`, best first."""
     candidates = {spelling: name for spelling, name in _names().items() if len(spelling) > 3}
-    found = process.extract(name_key(text), list(candidates), limit=len(candidates))
+    found = process.extract(name_key(text), list(candidates), scorer=fuzz.ratio, limit=len(candidates))
     return list(dict.fromkeys(candidates[spelling] for spelling, _, _ in found))[:limit]

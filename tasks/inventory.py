@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
-
-import fsspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.countries import resolve_country
-from tasks.errors import InputError, InventoryError, VacalError
+from tasks.errors import InventoryError, VacalError
 from tasks.inventory_fetch import fetch_inventory, r_sources
+from tasks.inventory_files import read_inventory, stored_inventory
 from tasks.inventory_illustrative import ILLUSTRATIVE, illustrative_inventory
-from tasks.inventory_rda import read_installed, read_rda
-from tasks.inventory_store import PUBLISHED_VERSION, THREE_WAYS, champs_inventory, read_stored, stored_path
-from tasks.matrices import Inventory, Matrix, MatrixEntry, MatrixType, content_checksum, mean_matrix
-from tasks.matrix_table import from_frame, matrix_problems, read_frame
+from tasks.inventory_rda import read_installed
+from tasks.inventory_store import PUBLISHED_VERSION, THREE_WAYS, champs_inventory
+from tasks.matrices import Inventory, Matrix, MatrixEntry, MatrixType, mean_matrix
 from tasks.settings import settings
 
 __all__ = [
@@ -46,8 +39,8 @@ def load_inventory(source: str = PUBLISHED_SOURCE) -> Inventory:
     """The inventory named by a request's `matrix.source`.
 
     "inventory": the published one, from the setting VACAL_INVENTORY (a file), else the installed R package
-    vacalibration, else what an earlier fetch stored. "illustrative": the invented one. "champs-<version>":
-    another published version that was fetched. Anything else: path or URI of a file, see `read_inventory`.
+    vacalibration, else version 2.2 that an earlier fetch stored. "illustrative": the invented one. Anything
+    else: path or URI of a file, see `read_inventory`.
 
     Raises InventoryError where none can be had or a file is not sound, InputError (every problem) where the
     user's own matrices are wrong.
@@ -55,11 +48,7 @@ def load_inventory(source: str = PUBLISHED_SOURCE) -> Inventory:
     if source == ILLUSTRATIVE:
         return illustrative_inventory()
     if source != PUBLISHED_SOURCE:
-        return (
-            _stored(source)
-            if re.fullmatch(r"champs-\d[\w.-]*(?<!\.parquet)", source)
-            else read_inventory(source)
-        )
+        return read_inventory(source)
     for _, find in _PLACES:
         if inventory := find():
             return inventory
@@ -83,20 +72,16 @@ def _from_package() -> Inventory | None:
         return None
     for package in (library / "vacalibration" for library in libraries):
         if (description := package / "DESCRIPTION").is_file():
-            version = re.search(
-                r"^Version:\s*(\S+)", description.read_text(encoding="utf-8", errors="replace"), re.M
-            )
+            text = description.read_text(encoding="utf-8", errors="replace")
             entries, stamp = read_installed(package)
-            name = version[1] if version else stamp
-            return champs_inventory(
-                _sound(entries, package.name), name, f"installed R package vacalibration {name}"
-            )
+            stated = re.search(r"^Version:\s*(\S+)", text, re.MULTILINE)
+            version = stated[1] if stated else stamp
+            return champs_inventory(entries, version, f"installed R package vacalibration {version}")
     return None
 
 
 def _from_store() -> Inventory | None:
-    name = f"champs-{PUBLISHED_VERSION}"
-    return _stored(name) if stored_path(name).is_file() else None
+    return stored_inventory(PUBLISHED_VERSION)
 
 
 _PLACES: tuple[tuple[str, Callable[[], Inventory | None]], ...] = (
@@ -104,72 +89,6 @@ _PLACES: tuple[tuple[str, Callable[[], Inventory | None]], ...] = (
     ("installed R package vacalibration", _from_package),
     ("fetched earlier", _from_store),
 )
-
-
-def _stored(id: str) -> Inventory:
-    path = stored_path(id)
-    if not path.is_file():
-        version = id.removeprefix("champs-")
-        raise InventoryError(
-            f"{id} has not been fetched; `vacal inventory fetch --version {version}` does it"
-        )
-    return read_inventory(str(path))
-
-
-def read_inventory(uri: str) -> Inventory:
-    """An inventory from one file, by the ending of its name.
-
-    .rda: the published data file. .parquet: a published inventory that a fetch stored, or the user's own.
-    .csv, .json: the user's own; columns as in tasks.matrix_table.
-    """
-    data, name = _read(uri), PurePosixPath(uri).name
-    ending = PurePosixPath(name.lower()).suffix.removeprefix(".")
-    try:
-        if ending in ("rda", "rdata"):
-            entries, stamp = read_rda(data)
-            return champs_inventory(
-                _sound(entries, name), stamp, f"file {name}", hashlib.sha256(data).hexdigest()
-            )
-        if ending == "parquet" and (stored := _published_parquet(data, name)):
-            return stored
-        if ending in ("parquet", "csv", "json"):
-            return _own(from_frame(read_frame(data, ending)), name)
-    except InputError as problem:
-        raise InputError([f"{name}: {line}" for line in problem.problems]) from problem
-    except InventoryError as problem:
-        raise InventoryError(f"{name}: {problem}") from problem
-    raise InventoryError(f"{name}: matrices are read from files that end in .rda, .parquet, .csv or .json")
-
-
-def _published_parquet(data: bytes, name: str) -> Inventory | None:
-    try:
-        return read_stored(pq.read_table(io.BytesIO(data)), f"file {name}")
-    except pa.ArrowException as problem:
-        raise InventoryError(f"this is not a Parquet file that can be read: {problem}") from problem
-
-
-def _own(entries: tuple[Matrix, ...], name: str) -> Inventory:
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", PurePosixPath(name).stem).strip("-").lower()
-    checksum = content_checksum(entries)
-    return Inventory(f"own-{stem}", checksum[:12], checksum, f"file {name}", False, False, entries)
-
-
-def _sound(entries: tuple[Matrix, ...], name: str) -> tuple[Matrix, ...]:
-    problems = [problem for matrix in entries for problem in matrix_problems(matrix)]
-    if problems or not entries:
-        raise InventoryError(f"{name} holds no usable matrices: {'; '.join(problems[:5]) or 'it is empty'}")
-    return entries
-
-
-def _read(uri: str) -> bytes:
-    try:
-        if "://" not in uri:
-            return Path(uri).expanduser().read_bytes()
-        with fsspec.open(uri, "rb") as file:
-            return bytes(file.read())
-    except OSError as problem:
-        reason = problem.strerror or type(problem).__name__
-        raise InventoryError(f"the matrices in {uri} cannot be read: {reason}") from problem
 
 
 def describe_places() -> list[dict[str, object]]:

@@ -38,6 +38,10 @@ class RSources(NamedTuple):
     libraries: list[Path]
 
 
+class DownloadError(InventoryError):
+    """No repository gave the archive; trying again later may help."""
+
+
 def r_sources() -> RSources:
     """What R says of its repositories and libraries; raises InventoryError where R is missing or fails."""
     libraries = os.pathsep.join(filter(None, [str(settings().r_library), os.environ.get("R_LIBS", "")]))
@@ -69,7 +73,7 @@ def fetch_inventory(version: str = PUBLISHED_VERSION) -> Inventory:
     """Download a version of the published inventory and keep it as Parquet in the store; returns it.
 
     Version 2.2 must have the published checksum; any other is stored with its own and is not verified.
-    Raises InventoryError, and stores nothing, where no repository has the version or the checksum is wrong.
+    Raises DownloadError where no repository gives the archive, InventoryError where it is not as published.
     """
     if not re.fullmatch(r"\d+(?:[.-]\d+)*", version):
         raise InventoryError(f"{version!r} is not a version of an R package, such as {PUBLISHED_VERSION}")
@@ -104,7 +108,7 @@ def _download(version: str, repositories: list[str]) -> tuple[bytes, str]:
                 if not address.startswith("file:"):
                     break  # a repository that does not answer will not answer for its archive either
     tried = "; ".join(failures)
-    raise InventoryError(f"vacalibration {version} could not be downloaded ({tried}). {THREE_WAYS}")
+    raise DownloadError(f"vacalibration {version} could not be downloaded ({tried}). {THREE_WAYS}")
 
 
 def _at_most(file: IO[bytes] | gzip.GzipFile, limit: int, what: str) -> bytes:

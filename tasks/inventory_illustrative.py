@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.causes import BROAD_CAUSES
 from tasks.matrices import Inventory, Matrix, content_checksum
 
 ILLUSTRATIVE = "illustrative"
@@ -18,29 +19,7 @@ ILLUSTRATIVE_VERSION = "1"
 CONCENTRATION = 60.0
 """Sum of the Dirichlet alphas of each row: the row is known as if from 60 deaths."""
 
-_CAUSES = {
-    "neonate": (
-        "congenital_malformation",
-        "pneumonia",
-        "sepsis_meningitis_inf",
-        "ipre",
-        "other",
-        "prematurity",
-    ),
-    "child": (
-        "malaria",
-        "pneumonia",
-        "diarrhea",
-        "severe_malnutrition",
-        "hiv",
-        "injury",
-        "other",
-        "other_infections",
-        "nn_causes",
-    ),
-}
-
-# Intrinsic accuracy of each cause, in percent; causes in the order above.
+# Intrinsic accuracy of each cause, in percent; causes in the order of BROAD_CAUSES.
 _ACCURACY = {
     ("neonate", "eava"): (40, 25, 55, 70, 30, 60),
     ("neonate", "insilicova"): (50, 30, 40, 75, 20, 65),
@@ -69,7 +48,7 @@ def illustrative_inventory() -> Inventory:
             algorithm,
             None,
             type,
-            _CAUSES[age_group],
+            BROAD_CAUSES[age_group],
             _percent_squared(age_group, algorithm) * scale / 1e4,
         )
         for age_group, algorithm in _ACCURACY

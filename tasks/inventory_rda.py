@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,13 +45,14 @@ def read_installed(package: Path) -> tuple[tuple[Matrix, ...], str]:
     """
     database = package / "data" / "Rdata"
     try:
-        index = _plain(_parse(database.with_suffix(".rdx").read_bytes(), ".rds"))["variables"]
-        name = next(name for name in OBJECT_NAMES if name in index)
-        offset, length = (int(number) for number in index[name].values)
+        index = _plain(_parse(database.with_suffix(".rdx").read_bytes(), ".rds"))
+        name = next(name for name in OBJECT_NAMES if name in index["variables"])
+        offset, length = (int(number) for number in index["variables"][name].values)
         with database.with_suffix(".rdb").open("rb") as file:
             file.seek(offset)
             chunk = file.read(length)
-        return _from_object({name: _plain(_parse(_inflate(chunk), ".rds"))})
+        data = _inflate(chunk) if index["compressed"].values[0] else chunk
+        return _from_object({name: _plain(_parse(data, ".rds"))})
     except (OSError, KeyError, StopIteration) as problem:
         raise InventoryError(
             f"the R package in {package} holds no data set named {' or '.join(OBJECT_NAMES)} ({problem!r})"
@@ -83,7 +85,9 @@ def _parse(data: bytes, extension: str) -> Any:
     import rdata  # here, not above: it takes most of a second
 
     try:
-        return rdata.parser.parse_data(data, extension=extension).object
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unknown formats, which end in the error below
+            return rdata.parser.parse_data(data, extension=extension).object
     except Exception as problem:
         raise InventoryError(
             f"this is not a data file that R wrote, or it is damaged ({problem})"

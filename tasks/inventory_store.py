@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.errors import InventoryError
+from tasks.errors import InputError, InventoryError
 from tasks.matrices import Inventory, Matrix, content_checksum
-from tasks.matrix_table import from_frame, to_table
+from tasks.matrix_table import from_frame, matrix_problems, to_table
 from tasks.settings import settings
 
 PUBLISHED_VERSION = "2.2"
@@ -46,8 +46,11 @@ def champs_inventory(
     """The inventory of matrices read from a file or package, verified where the content is a published one.
 
     `version`: what the source says of itself, used where the content is not recognised. The same content gets
-    the same id, version and checksum wherever it was found.
+    the same id, version and checksum wherever it was found. Raises InventoryError for unsound matrices.
     """
+    problems = [problem for matrix in entries for problem in matrix_problems(matrix)]
+    if problems or not entries:
+        raise InventoryError(f"no usable matrices: {'; '.join(problems[:5]) or 'there are none'}")
     content = content_checksum(entries)
     for known, published in PUBLISHED.items():
         if content == published.content:
@@ -83,7 +86,7 @@ def write_stored(inventory: Inventory) -> Path:
     return path
 
 
-def read_stored(table: pa.Table, source: str) -> Inventory | None:
+def read_stored(table: pa.Table) -> Inventory | None:
     """The published inventory in a table that `write_stored` wrote; None for a table of the user's own.
 
     Raises InventoryError where the content is not what was stored.
@@ -91,9 +94,10 @@ def read_stored(table: pa.Table, source: str) -> Inventory | None:
     if not (metadata := (table.schema.metadata or {}).get(_METADATA)):
         return None
     identity = json.loads(metadata)
-    entries = from_frame(table.to_pandas())
+    try:
+        entries = from_frame(table.to_pandas())
+    except InputError:
+        entries = ()
     if content_checksum(entries) != identity["content"]:
-        raise InventoryError(
-            f"{source}: the matrices are not those that were stored; fetch the inventory again"
-        )
+        raise InventoryError("the matrices are not those that were stored; fetch the inventory again")
     return champs_inventory(entries, identity["version"], identity["source"], identity["checksum"])

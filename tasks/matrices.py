@@ -111,6 +111,15 @@ class Inventory:
         """Names of the age groups, in the inventory's order ("every age group" where not told apart)."""
         return list(dict.fromkeys(matrix.age_group or "every age group" for matrix in self.entries))
 
+    def broad_causes(self) -> dict[str, tuple[str, ...]]:
+        """The causes of the matrices by age group: what a death's cause can be calibrated as."""
+        groups = AGE_GROUPS
+        return {
+            group: matrix.causes
+            for matrix in reversed(self.entries)
+            for group in ([matrix.age_group] if matrix.age_group else groups)
+        }
+
     def countries(self) -> list[str]:
         """Names of the countries, in the inventory's order ("every country" where not told apart)."""
         return list(dict.fromkeys(matrix.country or "every country" for matrix in self.entries))

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.causes import AGE_GROUPS
 from tasks.countries import resolve_country
 from tasks.errors import InputError
 from tasks.matrices import MATRIX_TYPES, Matrix
@@ -27,7 +28,6 @@ REQUIRED = ("type", "algorithm", "champs_cause", "va_cause", "value")
 OPTIONAL = ("age_group", "country", "sample")
 _IDENTITY = ["age_group", "algorithm", "country", "type"]
 _TEXT = [*_IDENTITY, "champs_cause", "va_cause"]
-AGE_GROUPS = ("neonate", "child")
 ROW_SUM_TOLERANCE = 1e-6
 
 
