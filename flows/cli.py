@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from flows import cli_inventory, cli_runs
+from flows import cli_inventory, cli_runs, cli_service
 from tasks.causes import AGE_GROUPS, cause_rows
 from tasks.errors import InputError, VacalError
 from tasks.request import CalibrationRequest
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_inventory.app, name="inventory")
 app.add_typer(cli_runs.app, name="runs")
+cli_service.register(app)
 out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -48,18 +49,21 @@ def run(
 
     Example: vacal run examples/comsa-neonate.yaml
     """
-    from flows.calibrate import calibrate
+    from flows.calibrate import IncompleteError, calibrate
+    from tasks.settings import require_mode
     from tasks.store import open_results
     from tasks.summary import describe_run
 
+    require_mode("run")
     asked = [_load(path, matrix_source, output) for path in requests]
     incomplete = False
     for request in asked:
-        result = calibrate(request, recompute=recompute)
-        results = open_results(result)
-        out.print(describe_run(results))
-        out.print(f"\nResults: {result}", soft_wrap=True)
-        incomplete |= results.manifest["status"] != "complete"
+        try:
+            uri = calibrate(request, recompute=recompute)
+        except IncompleteError as error:
+            uri, incomplete = error.uri, True
+        out.print(describe_run(open_results(uri)))
+        out.print(f"\nResults: {uri}", soft_wrap=True)
     if incomplete:
         raise typer.Exit(1)
 
@@ -70,10 +74,10 @@ def check(requests: Requests, matrix_source: Source = None) -> None:
 
     Example: vacal check examples/comsa-neonate.yaml
     """
-    from tasks.check import describe_check
+    from tasks.check import describe_check, plan_run
 
     for path in requests:
-        out.print(describe_check(_load(path, matrix_source, None)))
+        out.print(describe_check(plan_run(_load(path, matrix_source, None))))
 
 
 @app.command()
@@ -118,7 +122,7 @@ def doctor() -> None:
 
 
 def _load(path: Path, matrix_source: str | None, output: str | None) -> CalibrationRequest:
-    from tasks.request_file import load_request
+    from tasks.request import load_request
 
     return load_request(path, matrix_source=matrix_source, output=output)
 

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.causes import AGE_GROUPS
 from tasks.countries import OTHER, name_key, resolve_country
 from tasks.errors import InputError
 
@@ -113,11 +114,10 @@ class Inventory:
 
     def broad_causes(self) -> dict[str, tuple[str, ...]]:
         """The causes of the matrices by age group: what a death's cause can be calibrated as."""
-        groups = AGE_GROUPS
         return {
             group: matrix.causes
             for matrix in reversed(self.entries)
-            for group in ([matrix.age_group] if matrix.age_group else groups)
+            for group in ([matrix.age_group] if matrix.age_group else AGE_GROUPS)
         }
 
     def countries(self) -> list[str]:

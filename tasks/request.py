@@ -371,12 +371,18 @@ def _disagreements(fields: Mapping[str, Any], invalid: frozenset[str]) -> list[s
     return [plain_problem(loc, sentence) for loc, sentence in cross_field_problems(rest, invalid)]
 
 
-def load_request(path: str | Path) -> CalibrationRequest:
-    """The request in a YAML or JSON file.
+def load_request(
+    path: str | Path, *, matrix_source: str | None = None, output: str | None = None
+) -> CalibrationRequest:
+    """The request in a YAML or JSON file, with other matrices or another store where they are given.
 
-    Raises InputError with every problem, each beginning with the file and the field's path.
+    Raises InputError with every problem, each beginning with the file.
     """
     fields = read_fields(path)
+    if matrix_source is not None and isinstance(matrix := fields.get("matrix", {}), dict):
+        fields["matrix"] = {**matrix, "source": matrix_source}
+    if output is not None:
+        fields["output"] = output
     try:
         return parse_request(fields)
     except InputError as error:

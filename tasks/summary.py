@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.flags import in_words
+from tasks.schema import split_flags
 from tasks.store import Results
 
 SHOWN_AT_MOST = 4  # strata (or roll-up members) printed in full; the files hold the rest
@@ -103,7 +104,7 @@ def _notes(estimates: pd.DataFrame, fit: pd.DataFrame) -> Iterator[Text]:
         yield Text(f"  path correction: lambda = {fit['lambda'].iloc[0]:.2f}")
     if not fit.empty and fit["reason"].iloc[0]:
         yield Text(f"  {fit['reason'].iloc[0]}")
-    flags: set[str] = set().union(*estimates["flags"], *fit["flags"])
+    flags = {flag for cell in (*estimates["flags"], *fit["flags"]) for flag in split_flags(cell)}
     for sentence in in_words(flags):
         yield Text(f"  ! {sentence}", style="yellow")
 
