@@ -85,6 +85,12 @@ def cause_map(age_group: str) -> Mapping[str, str]:
     return MappingProxyType(known)
 
 
+def cause_rows(age_group: str) -> list[tuple[str, str]]:
+    """Pairs of cause name and broad cause, by broad cause in the standard order: the map as people read it."""
+    order = BROAD_CAUSES[age_group]
+    return sorted(cause_map(age_group).items(), key=lambda pair: (order.index(pair[1]), pair[0]))
+
+
 class CauseList:
     """The labels that one run understands for one age group, and what they become.
 

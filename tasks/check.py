@@ -43,7 +43,7 @@ def plan_run(request: CalibrationRequest) -> Plan:
 
 
 def describe_check(plan: Plan) -> RenderableType:
-    """The cause-mapping table, where every record goes, the strata and the expected cost, for the terminal."""
+    """The cause-mapping table, where every record goes, the strata and the expected cost."""
     return Group(*_parts(plan))
 
 
@@ -75,7 +75,7 @@ def _choices(request: CalibrationRequest) -> Iterator[str]:
 def _served_by_other(plan: Plan) -> Iterator[str]:
     countries = {c.strata["country"][0].as_py() for c in plan.chunks if c.served_by_other}
     for country in sorted(countries):
-        yield f"The inventory has no matrix of {country}: the pooled matrix for other countries would be used."
+        yield f"The inventory has no matrix of {country}: the pooled one for other countries would be used."
 
 
 def _cause_table(causes: pd.DataFrame) -> RenderableType:
