@@ -23,7 +23,7 @@ app = typer.Typer(
 app.add_typer(cli_inventory.app, name="inventory")
 app.add_typer(cli_runs.app, name="runs")
 cli_service.register(app)
-out = Console()
+out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Requests = Annotated[list[Path], typer.Argument(metavar="REQUEST...", help="Request files, YAML or JSON.")]
@@ -112,11 +112,12 @@ def causes(
 def doctor() -> None:
     """Look at R, packages, inventory, storage and Prefect server: what is found, what to do if missing."""
     from tasks.doctor import examine
-    from tasks.summary import plain_table
 
     checks = examine()
-    rows = [("ok" if c.ok else "missing", c.name, c.found, "" if c.ok else c.what_to_do) for c in checks]
-    out.print(plain_table(("", "part", "found", "what to do"), rows))
+    for check in checks:
+        out.print(f"{'ok' if check.ok else 'MISSING':8} {check.name}: {check.found}", soft_wrap=True)
+        if not check.ok:
+            out.print(f"         what to do: {check.what_to_do}", soft_wrap=True)
     if not all(c.ok or c.optional for c in checks):
         raise typer.Exit(1)
 

@@ -31,7 +31,13 @@ def list_places() -> None:
 
     Example: vacal inventory list
     """
-    out.print(dict_table(describe_places()))
+    for row in describe_places():
+        found = (
+            f"{row['id']}, sha256 {str(row['checksum'])[:12]}"
+            if row["found"]
+            else row["problem"] or "nothing"
+        )
+        out.print(f"{row['place']}: {found}", soft_wrap=True)
 
 
 @app.command()

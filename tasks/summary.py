@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -77,7 +78,9 @@ def _algorithm_tables(rows: pd.DataFrame, strata: pd.DataFrame) -> Iterator[Rend
 
 def estimates_table(algorithm: str, estimates: pd.DataFrame) -> Table:
     """Cause, deaths, raw %, calibrated % and 95% interval of one algorithm in one stratum or roll-up."""
-    table = Table(title=algorithm, title_justify="left", title_style="italic", pad_edge=False)
+    table = Table(
+        title=algorithm, title_justify="left", title_style="italic", pad_edge=False, box=SIMPLE_HEAD
+    )
     table.add_column("cause")
     for column in ("deaths", "raw %", "calibrated %", "95% interval", "calibrated deaths"):
         table.add_column(column, justify="right")
@@ -111,7 +114,13 @@ def _notes(estimates: pd.DataFrame, fit: pd.DataFrame) -> Iterator[Text]:
 
 def records_table(records: pd.DataFrame) -> Table:
     """Where every record went: received = used + not fitted + excluded + rejected, by algorithm."""
-    table = Table(title="\nRecords accounted for", title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        title="\nRecords accounted for",
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        box=SIMPLE_HEAD,
+    )
     for column in ("algorithm", "disposition", "reason"):
         table.add_column(column)
     table.add_column("records", justify="right")
@@ -132,7 +141,7 @@ def _blank(value: object) -> str:
 def plain_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> Table:
     """A table of texts and numbers (numbers to the right), as every listing command prints it."""
     rows = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     for position, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left")
