@@ -1,0 +1,78 @@
+"""`python -m flows.deploy`: put everything on the Prefect server, again and again with the same outcome.
+
+`prefect deploy --all` reads prefect.yaml; this adds what that file cannot say: the work pool and the
+priorities of its queues, that unknown parameters are refused, the alerts, and the modes that are turned off.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+
+from tasks import automations
+from tasks.service import DEPLOYMENT, URGENT_QUEUE
+from tasks.service_health import POOL
+from tasks.settings import settings
+
+QUEUES = {URGENT_QUEUE: 1, "requests": 2, "schedule": 3, "upkeep": 4}
+"""Priorities: a worker with room takes the oldest run of the queue with the lowest number."""
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Create the pool and its queues, deploy, refuse unknown parameters, set the alerts."""
+    with get_client(sync_client=True) as client:
+        ensure_pool(client)
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+        subprocess.run(command, cwd=ROOT, check=True)
+        for name in _deployed():
+            refuse_unknown_parameters(client, name)
+        if not settings().allow_submit:
+            client.delete_deployment(client.read_deployment_by_name(DEPLOYMENT).id)
+            print(f"{DEPLOYMENT} is not offered: VACAL_ALLOW_SUBMIT=false")
+        webhook = settings().alert_webhook
+        url = webhook.get_secret_value() if webhook else None
+        names = automations.apply(client, url, timedelta(seconds=settings().stuck_after))
+    print("Automations: " + "; ".join(names))
+
+
+def ensure_pool(client: SyncPrefectClient) -> None:
+    """The work pool with its queues; what is there keeps its other settings."""
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    present = {queue.name: queue for queue in client.read_work_queues(work_pool_name=POOL)}
+    for name, priority in QUEUES.items():
+        if name not in present:
+            client.create_work_queue(name=name, priority=priority, work_pool_name=POOL)
+        elif present[name].priority != priority:
+            client.update_work_queue(present[name].id, priority=priority)
+
+
+def refuse_unknown_parameters(client: SyncPrefectClient, name: str) -> None:
+    """Close a deployment's parameter schema: Prefect leaves its top level open, and the run would crash."""
+    deployment = client.read_deployment_by_name(name)
+    schema: dict[str, Any] = {**(deployment.parameter_openapi_schema or {}), "additionalProperties": False}
+    path = {"id": str(deployment.id)}
+    client.request("PATCH", "/deployments/{id}", path_params=path, json={"parameter_openapi_schema": schema})
+
+
+def _deployed() -> list[str]:
+    from prefect.flows import load_flow_from_entrypoint
+
+    listed = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    return [f"{load_flow_from_entrypoint(d['entrypoint']).name}/{d['name']}" for d in listed]
+
+
+if __name__ == "__main__":
+    main()

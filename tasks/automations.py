@@ -1,0 +1,117 @@
+"""Alerts as code: what the server does by itself when a run fails, is late, is stuck or loses its machine.
+
+`alerts` are plain definitions; `apply` puts them on the server, replacing those of the same name: applying
+twice changes nothing, and a change here reaches the server with the next deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import CallWebhook, ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+from tasks.service import TAG
+
+BLOCK = "vacal-alerts"
+HEARTBEAT_LOST = timedelta(seconds=150)
+"""Five heartbeats of 30 seconds (PREFECT_FLOWS_HEARTBEAT_FREQUENCY); a busy machine may miss one or two."""
+
+RUN_EVENT = "prefect.flow-run."
+OF_THIS_PROJECT = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
+FAILED = ("Failed", "BadInput", "TimedOut", "Crashed", "CompletedWithFailures")
+ENDED = (*FAILED, "Completed", "Cancelled")
+
+
+def lost_runs() -> AutomationCore:
+    """A run whose process is gone (power cut, kill -9) is marked as crashed, not left running for ever."""
+    return AutomationCore(
+        name="vacal: mark lost runs as crashed",
+        description="A run that sent heartbeats, then neither a heartbeat nor an end, has lost its process.",
+        trigger=_trigger(
+            after=("heartbeat",),
+            expect=("heartbeat", *ENDED),
+            within=HEARTBEAT_LOST,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                name="Crashed",
+                message="Its process is gone; submit it again.",
+                force=False,
+            )
+        ],
+    )
+
+
+def alerts(webhook: UUID, stuck_after: timedelta) -> list[AutomationCore]:
+    """Calls of a webhook block for failed, late and stuck runs."""
+    return [
+        _alert(
+            "failed", webhook, _trigger(expect=FAILED), "A run failed, was refused, or has failed strata."
+        ),
+        _alert("late", webhook, _trigger(expect=("Late",)), "No worker has started a run that is due."),
+        _alert(
+            "stuck",
+            webhook,
+            _trigger(after=("Running",), expect=ENDED, within=stuck_after),
+            f"A run has not ended within {stuck_after}.",
+        ),
+    ]
+
+
+def apply(client: SyncPrefectClient, url: str | None, stuck_after: timedelta) -> list[str]:
+    """Put the automations on the server; `url`: the webhook, None for no alerts. Returns their names."""
+    wanted = [lost_runs()]
+    if url is not None:
+        block = Webhook(url=url, method="POST")  # type: ignore[arg-type]
+        wanted += alerts(UUID(str(block.save(BLOCK, overwrite=True))), stuck_after)
+    return [_put(client, automation) for automation in wanted]
+
+
+def _put(client: SyncPrefectClient, automation: AutomationCore) -> str:
+    wanted = {"automations": {"name": {"any_": [automation.name]}}}
+    present = client.request("POST", "/automations/filter", json=wanted).json()
+    body = automation.model_dump(mode="json", exclude={"owner_resource"})
+    if present:
+        client.request("PUT", "/automations/{id}", path_params={"id": present[0]["id"]}, json=body)
+    else:
+        client.request("POST", "/automations/", json=body)
+    return automation.name
+
+
+def _trigger(
+    *, expect: Sequence[str], after: Sequence[str] = (), within: timedelta | None = None
+) -> EventTrigger:
+    """When one of `expect` happens to a run; with `within`: when none does for that long after `after`."""
+    return EventTrigger.model_validate(
+        {
+            "match": {"prefect.resource.id": "prefect.flow-run.*"},
+            "match_related": OF_THIS_PROJECT,
+            "after": {RUN_EVENT + name for name in after},
+            "expect": {RUN_EVENT + name for name in expect},
+            "for_each": {"prefect.resource.id"},
+            "posture": Posture.Reactive if within is None else Posture.Proactive,
+            "threshold": 1,
+            "within": within or timedelta(0),
+        }
+    )
+
+
+def _alert(kind: str, webhook: UUID, trigger: EventTrigger, description: str) -> AutomationCore:
+    payload = (
+        f'{{"alert": "{kind}", "run": {{{{ flow_run.name | tojson }}}}, "id": "{{{{ flow_run.id }}}}", '
+        '"state": {{ flow_run.state.name | tojson }}, "message": {{ flow_run.state.message | tojson }}, '
+        '"url": "{{ flow_run | ui_url }}"}'
+    )
+    return AutomationCore(
+        name=f"vacal: a run is {kind}",
+        description=description,
+        trigger=trigger,
+        actions=[CallWebhook(block_document_id=webhook, payload=payload)],
+    )
