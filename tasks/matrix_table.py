@@ -56,7 +56,7 @@ def read_frame(data: bytes, format: str) -> pd.DataFrame:
     """The long table in the bytes of a file (format: parquet, csv, json); raises InputError if it is none."""
     try:
         if format == "parquet":
-            return pq.read_table(io.BytesIO(data)).to_pandas()
+            return pd.DataFrame(pq.read_table(io.BytesIO(data)).to_pandas())
         if format == "csv":
             return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, encoding="utf-8-sig")
         rows = json.loads(data)
