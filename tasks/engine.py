@@ -122,6 +122,16 @@ def calibrate_batch(
     return result
 
 
+def engine_versions() -> dict[str, str]:
+    """Versions of the R package vacal (`engine`) and of R, as the package was built. Raises EngineError."""
+    try:
+        text = (settings().r_library / "vacal" / "DESCRIPTION").read_text(encoding="utf-8")
+    except OSError:
+        raise EngineError("the R package vacal is not installed: run script/bootstrap") from None
+    fields = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    return {"engine": fields["Version"], "r": fields["Built"].split(";")[0].removeprefix("R ")}
+
+
 def r_environment(library: Path) -> dict[str, str]:
     """Variables that R must find when it starts: our library first, one thread, English messages, UTF-8."""
     others = os.environ.get("R_LIBS")

@@ -5,9 +5,8 @@ task never holds R itself: it borrows a process, talks to it through a socket th
 and reads the messages in its own thread. Nothing is locked between processes; one that is killed at any
 moment takes only its own call with it. This module knows no R: `tasks.engine` says what the process runs.
 
-A process is started as a fresh interpreter and not by `multiprocessing` (or pebble, which rests on it): that would
-import the user's main script again, is forbidden to the daemonic worker processes of Dask, and has one locked pipe
-for all processes, with no room for messages.
+A process is started as a fresh interpreter, not by `multiprocessing` nor by pebble, which rests on it: those
+import the user's main script again, are forbidden to the daemonic workers of Dask, and carry no messages.
 """
 
 from __future__ import annotations

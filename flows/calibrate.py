@@ -1,0 +1,194 @@
+"""The one flow: from a request to published results, for one stratum or ten thousand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.tasks import Task, exponential_backoff
+
+from flows.progress import Progress
+from tasks import job as steps
+from tasks import store
+from tasks.chunks import Chunk
+from tasks.errors import EngineError, InputError, StorageError, VacalError
+from tasks.job import Done, Job, Work
+from tasks.labels import amount
+from tasks.r_process import Pool, ProcessLostError
+from tasks.request import CalibrationRequest, parse_request
+from tasks.settings import Settings, settings
+
+
+class IncompleteError(VacalError):
+    """Strata failed; the others are calibrated, and all is published at `uri`."""
+
+    def __init__(self, message: str, uri: str) -> None:
+        self.uri = uri
+        super().__init__(message)
+
+
+def can_heal(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether another try may succeed: R's process died or the storage failed. Bad input stays bad."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, ProcessLostError | StorageError)
+
+
+HEALING: dict[str, Any] = {
+    "retries": settings().retries,
+    "retry_delay_seconds": exponential_backoff(settings().retry_delay),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": can_heal,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,  # tables stay out of Prefect: tasks hand on addresses, and what stays in memory
+}
+
+
+def task_runner(chosen: Settings) -> TaskRunner[Any]:
+    """Where chunks run, as this installation is set up: threads of this process, or a Dask cluster."""
+    if chosen.runner == "threads":
+        return ThreadPoolTaskRunner(max_workers=chosen.workers)
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    local = {"n_workers": chosen.workers, "threads_per_worker": 1}
+    return DaskTaskRunner(address=chosen.dask_address, cluster_kwargs=None if chosen.dask_address else local)
+
+
+def flow_run_name() -> str:
+    """The request's name, and six digits that tell its runs apart."""
+    request = flow_run.parameters.get("request")
+    name = request.get("name") if isinstance(request, Mapping) else getattr(request, "name", None)
+    return f"{name or 'calibrate'} {str(flow_run.id)[-6:]}"
+
+
+@flow(
+    name="calibrate",
+    flow_run_name=flow_run_name,
+    task_runner=task_runner(settings()),
+    validate_parameters=False,  # the request's own messages say more, and all of them at once
+    persist_result=False,
+)
+def calibrate(request: CalibrationRequest, recompute: bool = False) -> str:
+    """Calibrate what the request names and publish it; returns the address of the run's folder.
+
+    A request that was calibrated before is recognised by its content and its stored results are returned,
+    unless `recompute`. A run that was interrupted goes on where it stopped.
+
+    Raises InputError (state BadInput) before any work, IncompleteError (CompletedWithFailures) when strata
+    failed and all else is published, any other VacalError when there are no results.
+    """
+    started, begin = datetime.now(UTC), time.monotonic()
+    try:
+        job = prepare(request if isinstance(request, CalibrationRequest) else parse_request(request))
+        if recompute:
+            store.remove_work(job.work.root, job.run)
+        elif stored := store.find_run(job.work.root, job.run):
+            store.repair_run(job.work.root, job.run)
+            return final_state(job, stored, "calibrated before")  # type: ignore[return-value]
+        done = calibrate_strata(job)
+    except InputError as error:
+        return Failed(name="BadInput", message=str(error), data=error)  # type: ignore[return-value]
+    timings = {"started": started.isoformat(), "seconds_until_publication": time.monotonic() - begin}
+    manifest = publish(job, done, timings, replace=recompute)
+    return final_state(job, manifest, "calibrated")  # type: ignore[return-value]
+
+
+@task(name="prepare", task_run_name="read and check {request.name}", **HEALING)
+def prepare(request: CalibrationRequest) -> Job:
+    """Read and check request, inventory and input; deal the strata into chunks."""
+    job = steps.prepare(request)
+    sizes = [len(chunk.batch.strata) for chunk in job.chunks]
+    get_run_logger().info("Run %s: %d strata in %d chunks", job.run, sum(sizes), len(sizes))
+    return job
+
+
+@task(name="calibrate", task_run_name="{chunk.name}", **HEALING)
+def calibrate_chunk(chunk: Chunk, work: Work, progress: Progress, pool: Pool) -> str:
+    """Calibrate a chunk in an R process and keep its tables in the store; returns their address."""
+    return steps.calibrate_chunk(
+        chunk,
+        work,
+        log=get_run_logger(),
+        progress=progress.of(chunk.id),
+        pool=pool,
+        timeout=settings().r_timeout,
+    )
+
+
+@task(name="publish", task_run_name="publish {job.run}", **HEALING)
+def publish(job: Job, done: Done, timings: Mapping[str, Any], replace: bool) -> dict[str, Any]:
+    """Roll up, write the tables, and the manifest last."""
+    return steps.publish(job, done, timings, replace=replace)
+
+
+def calibrate_strata(job: Job) -> list[tuple[Chunk, str | None]]:
+    """Calibrate every chunk; returns them in the order of their strata, with the reason if R never ended one.
+
+    Such a chunk is tried once more stratum by stratum, so that one stratum does not take others with it.
+    Raises EngineError if R finished nothing.
+    """
+    progress = Progress(job.strata_per_algorithm)
+    progress.start()
+    with Pool() as pool:
+        lost = calibrate_chunks(calibrate_chunk, job, job.chunks, progress, pool)
+        if lost and len(lost) == len(job.chunks) > 1:
+            raise EngineError(f"no chunk could be calibrated; the first: {next(iter(lost.values()))}")
+        alone = {chunk.id: chunk.singles() for chunk in job.chunks if chunk.id in lost}
+        again = calibrate_chunk.with_options(retries=min(1, settings().retries))
+        singles = [single for group in alone.values() for single in group]
+        lost_alone = calibrate_chunks(again, job, singles, progress, pool)
+    if singles and len(lost_alone) == len(singles) and len(alone) == len(job.chunks):
+        raise EngineError(f"no stratum could be calibrated; the first: {next(iter(lost_alone.values()))}")
+    in_order = (part for chunk in job.chunks for part in alone.get(chunk.id, [chunk]))
+    return [(part, lost_alone.get(part.id)) for part in in_order]
+
+
+def calibrate_chunks(
+    run_one: Task[..., str], job: Job, chunks: Sequence[Chunk], progress: Progress, pool: Pool
+) -> dict[str, str]:
+    """Calibrate the chunks that are not in the store yet; returns the ids of those lost, with the reason."""
+    finished = store.finished_chunks(job.work.root, job.run)
+    running = {}
+    for chunk in chunks:
+        if chunk.id in finished:
+            progress.finish(chunk.id, len(chunk.batch.strata))
+        else:
+            running[run_one.submit(chunk, job.work.of(chunk), progress, pool)] = chunk
+    lost = {}
+    for chunk, error in outcomes(running):
+        progress.finish(chunk.id, len(chunk.batch.strata))
+        if isinstance(error, EngineError):
+            lost[chunk.id] = str(error)
+        elif error is not None:
+            raise error
+    return lost
+
+
+def outcomes(
+    running: Mapping[PrefectFuture[str], Chunk],
+) -> Iterator[tuple[Chunk, Exception | None]]:
+    """Each chunk as soon as its task is at its end, with the error that ended it."""
+    for future in as_completed(list(running)):
+        result: object = future.result(raise_on_failure=False)
+        yield running[future], result if isinstance(result, Exception) else None
+
+
+def final_state(job: Job, manifest: Mapping[str, Any], what: str) -> State[Any]:
+    """The state that tells the truth about a published run; its message ends with the results' address."""
+    strata = manifest["strata"]
+    failed, not_fitted = strata.get("failed", 0), strata.get("not_fitted", 0)
+    fitted = sum(strata.values()) - failed - not_fitted
+    done = amount(fitted, "stratum", "strata")
+    message = f"{done} {what}, {failed} failed, {not_fitted} not fitted; results: {job.uri}"
+    if manifest["status"] == steps.COMPLETE:
+        return Completed(message=message, data=job.uri)
+    name = "CompletedWithFailures" if manifest["status"] == steps.WITH_FAILURES else "Failed"
+    return Failed(name=name, message=message, data=IncompleteError(message, job.uri))

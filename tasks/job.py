@@ -1,0 +1,320 @@
+"""A run, step by step and without Prefect: prepare it, calibrate each of its chunks, publish it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import platform
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from tasks import rollup_plan, rollups, store
+from tasks.causes import AGE_GROUPS
+from tasks.chunks import Chunk, split
+from tasks.engine import Progress, calibrate_batch, engine_versions
+from tasks.errors import InputError
+from tasks.flags import in_words
+from tasks.ingest import Tabulation, check_records_add_up, tabulate
+from tasks.inventory import load_inventory
+from tasks.matrices import Inventory
+from tasks.r_process import Pool
+from tasks.request import CalibrationRequest
+from tasks.rollup_sums import partial_sums
+from tasks.storage import Storage, errors, filesystem
+from tasks.tables import ENSEMBLE, Identity, chunk_tables, failed_tables, unplaced_records
+from tasks.verdict import VerdictRules, add_verdicts
+
+MADE_UP = ("illustrative", "inventory")  # sources of matrices whose causes are the standard ones
+COMPLETE, WITH_FAILURES, FAILED = "complete", "complete_with_failures", "failed"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a task must know besides its chunk: small enough to be sent along with each."""
+
+    root: str
+    run: str
+    identity: Identity
+    keep_draws: bool
+    roll_ups: rollup_plan.Plan | None
+
+    def of(self, chunk: Chunk) -> Work:
+        """The same with no more of the roll-ups than the chunk needs."""
+        if self.roll_ups is None:
+            return self
+        part = self.roll_ups.only(chunk.batch.strata)
+        return Work(self.root, self.run, self.identity, self.keep_draws, part)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to be computed: input read and checked, strata dealt into chunks."""
+
+    request: CalibrationRequest
+    inventory: Inventory
+    tabulation: Tabulation
+    chunks: Sequence[Chunk]
+    work: Work
+
+    @property
+    def run(self) -> str:
+        """The run's id, see `store.run_id`."""
+        return self.work.run
+
+    @property
+    def uri(self) -> str:
+        """Address of the run's folder."""
+        return Storage(self.work.root).uri(f"runs/{self.run}")
+
+    @cached_property
+    def strata_per_algorithm(self) -> dict[str, int]:
+        """Fits to be done of each algorithm and of the ensemble."""
+        names = [*self.request.algorithms, *([ENSEMBLE] if self.request.ensemble_used else [])]
+        return dict.fromkeys(names, sum(len(chunk.batch.strata) for chunk in self.chunks))
+
+
+# --- before any work ------------------------------------------------------------------------------
+
+
+def prepare(request: CalibrationRequest) -> Job:
+    """Read the inventory and the input, and deal the strata into chunks.
+
+    Raises InputError with every problem, InventoryError, StorageError; nothing is written.
+    """
+    _refuse_what_is_not_there(request)
+    inventory = load_inventory(request.matrix.source)
+    tabulation = tabulate(request, _own_causes(request, inventory))
+    chunks = split(tabulation, inventory, request)
+    weights = read_weights(request)
+    run = _run_id(request, inventory, tabulation, weights)
+    columns = request.columns.strata
+    plan = (
+        rollup_plan.plan(tabulation.strata, columns, request.roll_ups, weights) if request.roll_ups else None
+    )
+    work = Work(request.output, run, Identity.of(run, request, inventory), request.keep_draws, plan)
+    return Job(request, inventory, tabulation, chunks, work)
+
+
+def read_weights(request: CalibrationRequest) -> pa.Table | None:
+    """The table of roll-up weights that the request names (CSV or Parquet), texts as they are written."""
+    uri = request.roll_up_weights
+    if uri is None:
+        return None
+    fs, path = filesystem(uri)
+    with errors(uri), fs.open(path, "rb") as file:
+        if path.endswith(".parquet"):
+            return pq.read_table(file)
+        text = {name: pa.string() for name in ("age_group", "country", *request.columns.strata)}
+        return pa_csv.read_csv(file, convert_options=pa_csv.ConvertOptions(column_types=text))
+
+
+def resolved(request: CalibrationRequest) -> dict[str, Any]:
+    """The request as it is run, in JSON values: every default that depends on another field filled in."""
+    used: dict[str, Any] = {
+        "path_correction": request.path_correction_used,
+        "ensemble": request.ensemble_used,
+    }
+    if request.matrix_sharing == "per_stratum":
+        used["shrinkage"] = request.shrinkage_used
+    return request.model_dump(mode="json") | used
+
+
+def _refuse_what_is_not_there(request: CalibrationRequest) -> None:
+    if request.matrix_sharing == "joint":
+        raise InputError("matrix_sharing: the joint model is not there yet; use per_stratum")
+    if request.engine != "vacal":
+        raise InputError("engine: the published engine is not there yet; use vacal")
+
+
+def _own_causes(request: CalibrationRequest, inventory: Inventory) -> dict[str, tuple[str, ...]] | None:
+    """Causes by age group of the user's own matrices; None for the standard ones."""
+    if request.matrix.source in MADE_UP:
+        return None
+    entries = [m for m in inventory.entries if m.type == request.matrix.type]
+    return {group: m.causes for group in AGE_GROUPS for m in entries if m.age_group in (None, group)}
+
+
+def _run_id(
+    request: CalibrationRequest, inventory: Inventory, tabulation: Tabulation, weights: pa.Table | None
+) -> str:
+    options = resolved(request)
+    if weights is not None:
+        options["roll_up_weights_checksum"] = str(weights.to_pylist())
+    versions = {"vacal": version("vacal"), "engine": engine_versions()["engine"]}
+    known = {"id": inventory.id, "version": inventory.version, "checksum": inventory.checksum}
+    return store.run_id(request.name, options, tabulation.checksum, versions, known)
+
+
+# --- a chunk --------------------------------------------------------------------------------------
+
+
+def calibrate_chunk(
+    chunk: Chunk,
+    work: Work,
+    *,
+    log: logging.Logger | logging.LoggerAdapter[Any],
+    progress: Progress | None,
+    pool: Pool | None,
+    timeout: float | None,
+) -> str:
+    """Calibrate a chunk's strata and keep their tables in the store; returns the chunk's address there."""
+    result = calibrate_batch(chunk.batch, log=log, progress=progress, pool=pool, timeout=timeout)
+    tables = _judged(chunk_tables(chunk, result, work.identity), work)
+    store.put_chunk(work.root, work.run, chunk.id, tables)
+    return Storage(work.root).uri(f"work/{work.run}/{chunk.id}")
+
+
+def _judged(tables: dict[str, pa.Table], work: Work) -> dict[str, pa.Table]:
+    """With verdicts and shares of the roll-ups; the draws only where they are kept."""
+    judged = {name: table for name, table in tables.items() if name != "draws"}
+    judged |= add_verdicts({name: tables[name] for name in ("csmf", "strata", "records")})
+    if work.roll_ups is not None:
+        draws = tables.get("draws", work.identity.empty("draws"))
+        judged |= partial_sums(work.roll_ups, tables["strata"], tables["csmf"], draws)
+    if work.keep_draws:
+        judged["draws"] = tables.get("draws", work.identity.empty("draws"))
+    return judged
+
+
+# --- publication ----------------------------------------------------------------------------------
+
+Done = Sequence[tuple[Chunk, str | None]]
+"""Every chunk in the order of the strata, with the reason why R never finished it, None if it did."""
+
+
+def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) -> dict[str, Any]:
+    """Write the run's tables and then its manifest, which makes it visible; returns the manifest.
+
+    Raises StorageError, and EngineError if the records do not add up.
+    """
+    strata = pa.concat_tables(_parts(job, done, "strata"))
+    records = pa.concat_tables([*_parts(job, done, "records"), *_unplaced(job)])
+    check_records_add_up(dataclasses.replace(job.tabulation, records=records))
+    totals = _roll_up(job, done, strata, records)
+    tables = {
+        "csmf": chain(_parts(job, done, "csmf"), totals.get("csmf", ())),
+        "strata": [strata],
+        "records": [records],
+        "matrices": _parts(job, done, "matrices"),
+        **({"rollups": totals["rollups"]} if totals else {}),
+        **({"draws": _parts(job, done, "draws")} if job.work.keep_draws else {}),
+    }
+    description = describe(job, strata, records)
+    manifest = store.publish(job.work.root, job.run, tables, description, timings, replace=replace)
+    store.remove_work(job.work.root, job.run)
+    return manifest
+
+
+def describe(job: Job, strata: pa.Table, records: pa.Table) -> dict[str, Any]:
+    """What the manifest says of the run, see docs/outputs.md."""
+    statuses = Counter(status for _, status in stratum_statuses(strata))
+    inventory = {
+        name: getattr(job.inventory, name)
+        for name in ("id", "version", "checksum", "source", "illustrative", "verified")
+    }
+    return {
+        "name": job.request.name,
+        "status": run_status(statuses),
+        "request": resolved(job.request),
+        "input": {"checksum": job.tabulation.checksum, "sources": job.tabulation.sources},
+        "versions": versions(),
+        "inventory": inventory,
+        "seed": job.request.seed,
+        "strata": dict(sorted(statuses.items())),
+        "records": _total(records),
+        "warnings": list(_warnings(job)),
+        "failures": _failures(strata),
+        "verdict_rules": VerdictRules().model_dump(),
+    }
+
+
+def stratum_statuses(strata: pa.Table) -> Iterator[tuple[str, str]]:
+    """Each stratum with the one status that says most of it: failed if anything in it is."""
+    found: dict[str, set[str]] = {}
+    for stratum, status in zip(strata["stratum"].to_pylist(), strata["status"].to_pylist(), strict=True):
+        found.setdefault(stratum, set()).add(status)
+    order = ("failed", "calibrated", "not_calibrated", "not_fitted", "no_result")
+    return ((stratum, next(s for s in order if s in statuses)) for stratum, statuses in found.items())
+
+
+def run_status(statuses: Mapping[str, int]) -> str:
+    """Complete, complete with failures, or failed: nothing but failures."""
+    if not statuses.get("failed"):
+        return COMPLETE
+    return FAILED if set(statuses) <= {"failed"} else WITH_FAILURES
+
+
+def versions() -> dict[str, str]:
+    """Versions of all that takes part in a run."""
+    packages = {name: version(name) for name in ("vacal", "prefect", "rpy2", "numpy", "pyarrow", "duckdb")}
+    return {**packages, "python": platform.python_version(), **engine_versions()}
+
+
+def _parts(job: Job, done: Done, table: str) -> Iterator[pa.Table]:
+    """That table of every chunk, one at a time."""
+    for chunk, reason in done:
+        if reason is None:
+            part = store.read_chunk(job.work.root, job.run, chunk.id, table)
+        else:
+            lost = failed_tables(chunk, reason, job.work.identity)
+            part = _judged(lost, job.work.of(chunk)).get(table)
+        if part is not None:
+            yield part
+
+
+def _unplaced(job: Job) -> Iterator[pa.Table]:
+    """Records without a known age group or country: in no chunk, and all of them rejected."""
+    placed = [key for chunk in job.chunks for key in chunk.batch.strata]
+    records = job.tabulation.records
+    rest = records.filter(pc.invert(pc.is_in(records["stratum"], pa.array(placed, pa.string()))))
+    if rest.num_rows:
+        yield unplaced_records(rest, job.tabulation.strata, job.work.identity)
+
+
+def _roll_up(job: Job, done: Done, strata: pa.Table, records: pa.Table) -> dict[str, list[pa.Table]]:
+    """The roll-ups' rows of csmf, and rollups; nothing where none is asked for."""
+    if job.work.roll_ups is None:
+        return {}
+    pairs = zip(_parts(job, done, "rollup_fits"), _parts(job, done, "rollup_sums"), strict=True)
+    csmf, levels = rollups.combine(
+        job.work.roll_ups,
+        ({"rollup_fits": fits, "rollup_sums": sums} for fits, sums in pairs),
+        algorithms=list(job.strata_per_algorithm),
+        strata_columns=job.request.columns.strata,
+        quantiles=job.request.quantiles,
+        constants=job.work.identity.constants,
+    )
+    judged = add_verdicts({"csmf": csmf, "rollups": levels, "strata": strata, "records": records})
+    return {"csmf": [judged["csmf"]], "rollups": [judged["rollups"]]}
+
+
+def _total(records: pa.Table) -> dict[str, int]:
+    sums = records.group_by("disposition").aggregate([("records", "sum")])
+    pairs = zip(sums["disposition"].to_pylist(), sums["records_sum"].to_pylist(), strict=True)
+    return dict(sorted(pairs))
+
+
+def _failures(strata: pa.Table) -> list[dict[str, str]]:
+    failed = strata.filter(pc.equal(strata["status"], "failed"))
+    return list(failed.select(["stratum", "algorithm", "reason"]).to_pylist())
+
+
+def _warnings(job: Job) -> Iterator[str]:
+    """What a reader of the results must know, one sentence each."""
+    yield from job.tabulation.notes
+    if job.inventory.illustrative:
+        yield from in_words(["illustrative"])
+    elif not job.inventory.verified and job.request.matrix.source == "inventory":
+        yield f"The inventory {job.inventory.id} is not a version whose content is known to this project."
+    for country in dict.fromkeys(c.strata["country"][0].as_py() for c in job.chunks if c.served_by_other):
+        yield f"{country}: {in_words(['country_served_by_other'])[0]}"
