@@ -1,0 +1,326 @@
+"""The release verdict: may this estimate be published? Declared rules in one place, reasons in words.
+
+Every estimate (stratum or roll-up, algorithm or ensemble, cause) is publishable, to be published with
+caution, or not to be published. The rules and the evidence behind their limits: docs/verdict.md.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.flags import FLAGS
+from tasks.verdict_records import left_out_shares
+from tasks.words import Words, words
+
+Verdict = Literal["publishable", "with_caution", "do_not_publish"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""From the best to the worst."""
+
+Severity = Literal["ignore", "with_caution", "do_not_publish"]
+COLUMNS = ("verdict", "verdict_reasons", "verdict_codes")
+
+_Key = tuple[str, str, str]  # level, stratum, algorithm
+_STRATUM = "stratum"
+
+
+class VerdictRules(BaseModel):
+    """What calls for caution, and what forbids publication. An empty limit turns its rule off."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deaths_caution: int | None = Field(default=100, ge=0, description="Fewer deaths than this: with caution.")
+    deaths_refuse: int | None = Field(default=25, ge=0, description="Fewer deaths than this: do not publish.")
+    lambda_caution: float | None = Field(
+        default=0.5, ge=0, le=1, description="Path correction lambda above this: with caution."
+    )
+    rhat_caution: float | None = Field(default=1.01, ge=1, description="R-hat above this: with caution.")
+    rhat_refuse: float | None = Field(default=1.02, ge=1, description="R-hat above this: do not publish.")
+    ess_caution: float | None = Field(
+        default=1000, ge=0, description="Bulk or tail effective sample size (draws) below this: with caution."
+    )
+    ess_refuse: float | None = Field(
+        default=400,
+        ge=0,
+        description="Bulk or tail effective sample size (draws) below this: do not publish.",
+    )
+    left_out_caution: float | None = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of the records received that was not used above this: with caution.",
+    )
+    left_out_refuse: float | None = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="Share of the records received that was not used above this: do not publish.",
+    )
+    zero_causes: Severity = Field(
+        default="with_caution", description="No death from one of the calibrated causes."
+    )
+    passed_through: Severity = Field(default="with_caution", description="The cause keeps its raw fraction.")
+    illustrative: Severity = Field(
+        default="do_not_publish", description="Illustrative misclassification matrices."
+    )
+    path_correction_stalled: Severity = Field(
+        default="do_not_publish", description="Path correction stalled."
+    )
+    estimate_is_noop: Severity = Field(default="ignore", description="Calibration moved no cause by 0.005.")
+    interval_unreliable: Severity = Field(
+        default="do_not_publish", description="The interval is not to be trusted."
+    )
+    algorithms_disagree: Severity = Field(
+        default="with_caution", description="The algorithms disagree on the cause."
+    )
+    country_served_by_other: Severity = Field(
+        default="with_caution", description="No matrix of the country's own."
+    )
+    not_calibrated: Severity = Field(default="do_not_publish", description="The figures are the raw ones.")
+    not_converged: Severity = Field(
+        default="do_not_publish", description="The sampler fell short of its precision."
+    )
+    misfit: Severity = Field(default="with_caution", description="The data do not fit the model.")
+    rollup_interval_too_narrow: Severity = Field(
+        default="with_caution", description="A total of strata that were calibrated one by one."
+    )
+    rollup_incomplete: Severity = Field(
+        default="with_caution", description="A total without some of its strata."
+    )
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a verdict is not `publishable`: the rule, its limit and the value that crossed it (or empty)."""
+
+    rule: str
+    severity: Severity
+    limit: str = ""
+    value: str = ""
+
+    @property
+    def code(self) -> str:
+        """Compact form, for the column `verdict_codes`."""
+        return ":".join((self.rule, self.limit, self.value.replace(";", ",")))
+
+
+def add_verdicts(tables: Mapping[str, pa.Table], rules: VerdictRules | None = None) -> dict[str, pa.Table]:
+    """The tables with the columns verdict, verdict_reasons and verdict_codes in csmf, strata and rollups.
+
+    tables: csmf, strata and records of whole strata (tasks/schema.py), rollups where there are any; roll-up
+    rows of csmf come together with the strata and records below them. Columns of these names are replaced.
+    """
+    rules = rules or VerdictRules()
+    judge = _Judge(tables, rules)
+    judged = dict(tables)
+    judged["csmf"] = _with_columns(tables["csmf"], judge.of_estimates(), words())
+    judged["strata"] = _with_columns(tables["strata"], judge.of_fits(tables["strata"]), words())
+    if "rollups" in tables:
+        judged["rollups"] = _with_columns(tables["rollups"], judge.of_fits(tables["rollups"]), words())
+    return judged
+
+
+def verdict_of(reasons: Iterable[Reason]) -> Verdict:
+    """The worst severity among the reasons; `publishable` without any."""
+    severities = {reason.severity for reason in reasons}
+    return next((v for v in reversed(VERDICTS) if v in severities), "publishable")
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """The worst of several verdicts; `publishable` of none."""
+    return max(verdicts, key=VERDICTS.index, default="publishable")
+
+
+def reasons_in_words(codes: str, say: Words) -> list[str]:
+    """One sentence for each reason in a cell of the column `verdict_codes`, in the words' language."""
+    parts = (code.split(":", 2) for code in codes.split(";") if code)
+    return [_sentence(rule, limit, value, say) for rule, limit, value in parts]
+
+
+class _Judge:
+    """The reasons of every fit and every estimate of a set of whole strata."""
+
+    def __init__(self, tables: Mapping[str, pa.Table], rules: VerdictRules) -> None:
+        self.rules = rules
+        self.estimates = _rows(
+            tables["csmf"], ("level", _STRATUM, "algorithm", "cause", "deaths", "status", "flags")
+        )
+        self.left_out = left_out_shares(tables)
+        self.deaths = self._deaths_behind()
+        fitted = _rows(tables["strata"], _FIT_COLUMNS)
+        self.fits = {_key(fit): fit for fit in fitted}
+        self.by_fit: dict[_Key, list[dict[str, Any]]] = defaultdict(list)
+        for row in self.estimates:
+            self.by_fit[_key(row)].append(row)
+        self.shared = {key: self._reasons_of_fit(key) for key in {*self.fits, *self.by_fit}}
+
+    def of_estimates(self) -> list[list[Reason]]:
+        """Reasons of each row of csmf: those of its fit and those of its cause."""
+        return [self.shared[_key(row)] + self._reasons_of_cause(row) for row in self.estimates]
+
+    def of_fits(self, table: pa.Table) -> list[list[Reason]]:
+        """Reasons of each row of `strata` or `rollups`, with the causes on which algorithms disagree."""
+        return [
+            self.shared.get(key, []) + self._disagreement(self.by_fit[key])
+            for key in map(_key, _rows(table, ("level", _STRATUM, "algorithm")))
+        ]
+
+    def _deaths_behind(self) -> dict[_Key, int]:
+        """Deaths behind each result; an ensemble's are its largest member's, as all saw the same deaths."""
+        own: dict[_Key, int] = defaultdict(int)
+        for row in self.estimates:
+            own[_key(row)] += row["deaths"] or 0
+        largest: dict[tuple[str, str], int] = defaultdict(int)
+        for (level, stratum, algorithm), deaths in own.items():
+            if algorithm != "ensemble":
+                largest[level, stratum] = max(deaths, largest[level, stratum])
+        return {
+            key: (largest.get(key[:2], deaths) if key[2] == "ensemble" else deaths)
+            for key, deaths in own.items()
+        }
+
+    def _reasons_of_fit(self, key: _Key) -> list[Reason]:
+        fit, rows, rules = self.fits.get(key, {}), self.by_fit[key], self.rules
+        if _without_result(fit, rows):
+            return [Reason("no_result", "do_not_publish", value=fit.get("reason") or "")]
+        flags = {flag for row in [*rows, fit] for flag in (row.get("flags") or "").split(";") if flag}
+        zero = [row["cause"] for row in rows if row["status"] == "calibrated" and row["deaths"] == 0]
+        found = [
+            *(_flag(rules, flag, fit) for flag in FLAGS if flag in flags - _not_said_here(flags)),
+            _below(rules, "deaths", self.deaths.get(key)),
+            _above(rules, "lambda", fit.get("lambda") if "path_correction_stalled" not in flags else None),
+            _above(rules, "rhat", fit.get("rhat")),
+            _below(rules, "ess", _smallest(fit.get("ess_bulk"), fit.get("ess_tail"))),
+            _above(rules, "left_out", self.left_out.get(key)),
+            Reason("zero_causes", rules.zero_causes, value=",".join(zero)) if zero else None,
+        ]
+        return _serious(found)
+
+    def _reasons_of_cause(self, row: Mapping[str, Any]) -> list[Reason]:
+        found = []
+        if "algorithms_disagree" in (row["flags"] or "").split(";"):
+            found.append(Reason("algorithms_disagree", self.rules.algorithms_disagree, value=row["cause"]))
+        if row["status"] == "passed_through" and not self._not_calibrated(_key(row)):
+            found.append(Reason("passed_through", self.rules.passed_through))
+        return _serious(found)
+
+    def _not_calibrated(self, key: _Key) -> bool:
+        return any(reason.rule == "not_calibrated" for reason in self.shared[key])
+
+    def _disagreement(self, rows: list[dict[str, Any]]) -> list[Reason]:
+        causes = [row["cause"] for row in rows if "algorithms_disagree" in (row["flags"] or "").split(";")]
+        if not causes:
+            return []
+        return _serious(
+            [Reason("algorithms_disagree", self.rules.algorithms_disagree, value=",".join(causes))]
+        )
+
+
+_FIT_COLUMNS = (
+    _STRATUM, "algorithm", "status", "reason", "flags", "unreliable_because", "lambda", "rhat", "ess_bulk",
+    "ess_tail",
+)  # fmt: skip
+
+
+def _key(row: Mapping[str, Any]) -> _Key:
+    return (row.get("level") or _STRATUM, row[_STRATUM], row["algorithm"])
+
+
+def _rows(table: pa.Table, wanted: Iterable[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.select([c for c in wanted if c in table.column_names]).to_pylist()
+    return rows
+
+
+def _not_said_here(flags: set[str]) -> set[str]:
+    """Flags that another reason says better: disagreement has its causes, a stalled search says why."""
+    return {"algorithms_disagree", *(["interval_unreliable"] if "path_correction_stalled" in flags else [])}
+
+
+def _without_result(fit: Mapping[str, Any], rows: list[dict[str, Any]]) -> bool:
+    if fit.get("status") in ("no_result", "failed", "not_fitted"):
+        return True
+    return all(row["status"] == "no_result" for row in rows)
+
+
+def _flag(rules: VerdictRules, flag: str, fit: Mapping[str, Any]) -> Reason:
+    """The reason of a flag; a flag without a rule of its own is one for caution."""
+    because = fit.get("unreliable_because") or "" if flag == "interval_unreliable" else ""
+    if flag == "not_calibrated":
+        because = fit.get("reason") or ""
+    return Reason(flag, getattr(rules, flag, "with_caution"), value=because)
+
+
+def _below(rules: VerdictRules, rule: str, value: float | None) -> Reason | None:
+    for severity, limit in _limits(rules, rule):
+        if value is not None and limit is not None and value < limit:
+            return Reason(rule, severity, f"{limit:g}", f"{value:.0f}")
+    return None
+
+
+def _above(rules: VerdictRules, rule: str, value: float | None) -> Reason | None:
+    for severity, limit in _limits(rules, rule):
+        if value is not None and limit is not None and value > limit:
+            return Reason(rule, severity, f"{limit:g}", f"{value:.4f}")
+    return None
+
+
+def _limits(rules: VerdictRules, rule: str) -> tuple[tuple[Severity, float | None], ...]:
+    refuse = getattr(rules, f"{rule}_refuse", None)
+    return (("do_not_publish", refuse), ("with_caution", getattr(rules, f"{rule}_caution")))
+
+
+def _smallest(*values: float | None) -> float | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _serious(found: Iterable[Reason | None]) -> list[Reason]:
+    """The reasons that count, the worst first."""
+    kept = [reason for reason in found if reason is not None and reason.severity != "ignore"]
+    return sorted(kept, key=lambda reason: -VERDICTS.index(reason.severity))
+
+
+def _sentence(rule: str, limit: str, value: str, say: Words) -> str:
+    """A reason in words; the message may name {limit} and {value}."""
+    if rule in ("lambda", "left_out"):
+        return say(
+            f"verdict_reasons.{rule}", limit=say.percent(float(limit)), value=say.percent(float(value))
+        )
+    if rule == "rhat":
+        return say(
+            f"verdict_reasons.{rule}", limit=say.decimal(float(limit), 2), value=say.decimal(float(value), 3)
+        )
+    if rule in ("deaths", "ess"):
+        return say(f"verdict_reasons.{rule}", limit=say.number(float(limit)), value=say.number(float(value)))
+    if rule in ("zero_causes", "algorithms_disagree"):
+        return say(f"verdict_reasons.{rule}", value=say.listing(map(say.cause, value.split(","))))
+    if rule == "no_result":
+        return say(f"verdict_reasons.{rule}", value=say.or_plain(f"reasons.{value or 'unknown'}"))
+    if rule == "passed_through":
+        return say("verdict_reasons.passed_through")
+    return say(f"flags.{rule}") + _because(rule, value, say)
+
+
+def _because(rule: str, value: str, say: Words) -> str:
+    if not value:
+        return ""
+    if rule == "interval_unreliable":
+        return " " + say("verdict_reasons.members", value=say.listing(map(say.algorithm, value.split(","))))
+    return " " + say("verdict_reasons.because", value=say.or_plain(f"reasons.{value}"))
+
+
+def _with_columns(table: pa.Table, reasons: list[list[Reason]], say: Words) -> pa.Table:
+    """The table with its three columns; each distinct set of reasons is put into words once."""
+    kept = table.drop_columns([name for name in COLUMNS if name in table.column_names])
+    codes = pa.array([";".join(reason.code for reason in row) for row in reasons], pa.string())
+    encoded: Any = codes.dictionary_encode()
+    sentences = [" ".join(reasons_in_words(text, say)) or None for text in encoded.dictionary.to_pylist()]
+    verdicts = pa.array([verdict_of(row) for row in reasons], pa.string())
+    in_words = pa.array(sentences, pa.string()).take(encoded.indices)
+    for name, column in zip(COLUMNS, (verdicts, in_words, codes), strict=True):
+        kept = kept.append_column(name, column)
+    return kept
