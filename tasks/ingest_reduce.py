@@ -80,6 +80,7 @@ class Records:
         )
         labels = "".join(f", {column} INTEGER" for column in self.codes)
         self.db.execute(f"CREATE TABLE records (pos BIGINT, id UHUGEINT, n BIGINT, bad TINYINT{labels})")
+        self.db.execute("BEGIN")  # one transaction: rows go to disk as they fill up, not with every batch
         return self
 
     def __exit__(
@@ -133,7 +134,7 @@ class Records:
 
     def query(self, sql: str) -> pa.Table:
         """The result of a query."""
-        found: pa.Table = self.db.execute(sql).to_arrow_table()
+        found: pa.Table = self.db.sql(sql).to_arrow_table()
         return found
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:

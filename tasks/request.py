@@ -41,7 +41,7 @@ Texts = Annotated[tuple[str, ...], Field(strict=False)]
 Uri = Annotated[str, Field(min_length=1), BeforeValidator(plain_uri)]
 Algorithm = Annotated[str, BeforeValidator(algorithm_name)]
 Counts = Annotated[
-    dict[Algorithm, dict[str, Annotated[int, Field(ge=0, le=2**53)]]], BeforeValidator(inline_counts)
+    dict[Algorithm, dict[str, Annotated[int, Field(ge=0, le=10**9)]]], BeforeValidator(inline_counts)
 ]
 Files = Annotated[
     Uri | Annotated[tuple[Uri, ...], Field(strict=False, min_length=1)],

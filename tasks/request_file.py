@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os.path
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from tasks.errors import InputError
 from tasks.labels import show
 
-_OWN_WORDS = {"inventory", "illustrative"}
+_NAMED_SOURCES = re.compile(r"inventory|illustrative|champs-\d[\w.-]*(?<!\.parquet)")
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -75,7 +76,8 @@ def _resolve(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     fields = dict(fields)
     if isinstance(given := fields.get("input"), dict) and "uri" in given:
         fields["input"] = {**given, "uri": _beside(given["uri"], folder)}
-    if isinstance(matrix := fields.get("matrix"), dict) and matrix.get("source") not in _OWN_WORDS | {None}:
+    matrix = fields.get("matrix")
+    if isinstance(matrix, dict) and not _NAMED_SOURCES.fullmatch(str(matrix.get("source", "inventory"))):
         fields["matrix"] = {**matrix, "source": _beside(matrix["source"], folder)}
     if fields.get("roll_up_weights") is not None:
         fields["roll_up_weights"] = _beside(fields["roll_up_weights"], folder)

@@ -11,6 +11,7 @@ from pydantic import ValidationError, WrapValidator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tasks.labels import show
+from tasks.schema import check_strata_columns
 
 if TYPE_CHECKING:
     from tasks.request import CalibrationRequest
@@ -20,40 +21,6 @@ INLINE_ROWS = (
     "individual records cannot be written into a request, because Prefect keeps requests in its database; "
     "put them into a file and give its address as input.uri, or give counts as {algorithm: {cause: deaths}}"
 )
-RESERVED_COLUMNS = frozenset(
-    [
-        "run",
-        "name",
-        "stratum",
-        "age_group",
-        "country",
-        "inventory",
-        "level",
-        "algorithm",
-        "cause",
-        "deaths",
-        "raw",
-        "mean",
-        "sd",
-        "status",
-        "flags",
-        "reason",
-        "matrix_sharing",
-        "illustrative",
-        "disposition",
-        "records",
-        "lambda",
-        "draw",
-        "value",
-        "kind",
-        "champs_cause",
-        "va_cause",
-        "not_calibrated_reason",
-        "calibrated_deaths",
-        "ensemble_deaths",
-    ]
-)
-"""Columns that the result tables have themselves."""
 
 Problem = tuple[tuple[str | int, ...], str]
 Validate = Callable[[Any], Any]
@@ -199,18 +166,13 @@ def _column_rules(request: CalibrationRequest) -> Iterator[Problem]:
         taken[field] = None if isinstance(value, str) else value.column
     if request.input.counts is not None and strata:
         yield ("columns", "strata"), "needs an input with columns; counts in the request are one stratum"
+    for problem in check_strata_columns(strata):
+        yield ("columns", "strata"), problem
     for index, column in enumerate(strata):
-        loc = ("columns", "strata", index)
-        if column.lower() in {other.lower() for other in strata[:index]}:
-            yield loc, f"{show(column)} is named more than once"
-        elif used := [field for field, other in taken.items() if other and other.lower() == column.lower()]:
+        if used := [field for field, other in taken.items() if other and other.lower() == column.lower()]:
             always = used[0] in ("age_group", "country")
-            yield (
-                loc,
-                f"{show(column)} is {used[0]}" + (", which always makes strata: remove it here" * always),
-            )
-        elif column.lower() in RESERVED_COLUMNS:
-            yield loc, f"{show(column)} is the name of a column of the results: rename it in the input"
+            also = ", which always makes strata: remove it here" if always else ""
+            yield ("columns", "strata", index), f"{show(column)} is {used[0]}{also}"
 
 
 def _algorithm_rules(request: CalibrationRequest) -> Iterator[Problem]:
