@@ -74,10 +74,11 @@ def check(requests: Requests, matrix_source: Source = None) -> None:
 
     Example: vacal check examples/comsa-neonate.yaml
     """
-    from tasks.check import describe_check, plan_run
+    from tasks.check import describe_check
+    from tasks.job import prepare
 
     for path in requests:
-        out.print(describe_check(plan_run(_load(path, matrix_source, None))))
+        out.print(describe_check(prepare(_load(path, matrix_source, None))))
 
 
 @app.command()

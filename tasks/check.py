@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tasks.chunks import Chunk, expected_seconds, split
-from tasks.ingest import Tabulation, tabulate
-from tasks.inventory import Inventory, load_inventory
+from tasks.chunks import expected_seconds
+from tasks.job import Job
 from tasks.request import CalibrationRequest
 from tasks.settings import settings
 from tasks.summary import plain_table, records_table
@@ -19,48 +17,25 @@ from tasks.summary import plain_table, records_table
 STRATA_SHOWN = 12
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run of the request would work on."""
-
-    request: CalibrationRequest
-    inventory: Inventory
-    tabulation: Tabulation
-    chunks: list[Chunk]
-
-    @property
-    def expected_seconds(self) -> float:
-        """Expected time of the calibration on this machine, all workers busy."""
-        work = [expected_seconds(chunk.batch) for chunk in self.chunks]
-        return sum(work) / min(settings().workers, max(1, len(work)))
-
-
-def plan_run(request: CalibrationRequest) -> Plan:
-    """The same steps as a run, up to sampling. Raises InputError with every problem, as the run does."""
-    inventory = load_inventory(request.matrix.source)
-    tabulation = tabulate(request, inventory.broad_causes())
-    return Plan(request, inventory, tabulation, split(tabulation, inventory, request))
-
-
-def describe_check(plan: Plan) -> RenderableType:
+def describe_check(job: Job) -> RenderableType:
     """The cause-mapping table, where every record goes, the strata and the expected cost."""
-    return Group(*_parts(plan))
+    return Group(*_parts(job))
 
 
-def _parts(plan: Plan) -> Iterator[RenderableType]:
-    request, inventory = plan.request, plan.inventory
+def _parts(job: Job) -> Iterator[RenderableType]:
+    request, inventory = job.request, job.inventory
     yield Text(f"Request {request.name} can be run.", style="bold")
     yield Text(f"Matrices: {inventory.id}, version {inventory.version} ({inventory.source}).")
     if inventory.illustrative:
         yield Text("Illustrative, not for publication.", style="bold red")
-    yield from (Text(note) for note in (*plan.tabulation.notes, *_choices(request), *_served_by_other(plan)))
-    yield _cause_table(plan.tabulation.causes.to_pandas())
-    yield records_table(plan.tabulation.records.to_pandas())
-    yield _strata_table(plan)
-    fits = sum(len(chunk.batch.strata) for chunk in plan.chunks)
+    yield from (Text(note) for note in (*job.tabulation.notes, *_choices(request), *_served_by_other(job)))
+    yield _cause_table(job.tabulation.causes.to_pandas())
+    yield records_table(job.tabulation.records.to_pandas())
+    yield _strata_table(job)
+    fits = sum(len(chunk.batch.strata) for chunk in job.chunks)
     yield Text(
-        f"\n{fits} strata in {len(plan.chunks)} tasks; expected time on this machine "
-        f"{_duration(plan.expected_seconds)}, besides reading and writing."
+        f"\n{fits} strata in {len(job.chunks)} tasks; expected time on this machine "
+        f"{_duration(_expected_seconds(job))}, besides reading and writing."
     )
 
 
@@ -72,8 +47,8 @@ def _choices(request: CalibrationRequest) -> Iterator[str]:
         yield "There is no ensemble: it takes at least two algorithms."
 
 
-def _served_by_other(plan: Plan) -> Iterator[str]:
-    countries = {c.strata["country"][0].as_py() for c in plan.chunks if c.served_by_other}
+def _served_by_other(job: Job) -> Iterator[str]:
+    countries = {c.strata["country"][0].as_py() for c in job.chunks if c.served_by_other}
     for country in sorted(countries):
         yield f"The inventory has no matrix of {country}: the pooled one for other countries would be used."
 
@@ -91,10 +66,10 @@ def _cause_table(causes: pd.DataFrame) -> RenderableType:
     )
 
 
-def _strata_table(plan: Plan) -> RenderableType:
-    strata = plan.tabulation.strata.to_pandas()
+def _strata_table(job: Job) -> RenderableType:
+    strata = job.tabulation.strata.to_pandas()
     too_few = {
-        key for c in plan.chunks for key, few in zip(c.batch.strata, c.too_few, strict=True) if few.all()
+        key for c in job.chunks for key, few in zip(c.batch.strata, c.too_few, strict=True) if few.all()
     }
     rows = [
         (row.stratum, int(row.deaths), "too few deaths" if row.stratum in too_few else "")
@@ -107,3 +82,8 @@ def _strata_table(plan: Plan) -> RenderableType:
 
 def _duration(seconds: float) -> str:
     return f"about {seconds / 60:.0f} minutes" if seconds >= 90 else f"about {max(1, round(seconds))} s"
+
+
+def _expected_seconds(job: Job) -> float:
+    work = [expected_seconds(chunk.batch) for chunk in job.chunks]
+    return sum(work) / min(settings().workers, max(1, len(work)))

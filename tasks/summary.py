@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import unquote
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from tasks.flags import in_words
 from tasks.schema import split_flags
 from tasks.store import Results
+from tasks.words import CAUSE_ORDER, words
 
-SHOWN_AT_MOST = 4  # strata (or roll-up members) printed in full; the files hold the rest
-STATUS_NOTE = {
-    "passed_through": "not calibrated: {reason}",
-    "no_result": "no result",
-}
-REASON_WORDS = {"asked_for": "asked for", "learned": "the matrix hardly depends on this cause"}
+SHOWN_AT_MOST = 4  # strata and roll-ups printed in full; the files hold the rest
+NOT_CALIBRATED = {"asked_for": "kept: asked for", "learned": "kept: learned"}
+ORDER = {cause: place for place, cause in enumerate(CAUSE_ORDER)}
 
 
 def percent(fraction: float) -> str:
@@ -29,19 +29,18 @@ def percent(fraction: float) -> str:
 
 def whole(number: float) -> str:
     """A count with thousands separated, or a dash where there is none."""
-    return "-" if pd.isna(number) else f"{int(number):,}"
+    return "-" if pd.isna(number) else f"{round(number):,}"
 
 
 def describe_run(results: Results) -> RenderableType:
-    """Tables of the run's estimates (roll-ups first), its caveats, its records, and where its files are."""
+    """Tables of the run's estimates (roll-ups first), its caveats, its records."""
     csmf, strata = results.csmf, results.strata
     parts: list[RenderableType] = [_heading(results)]
-    for unit, rows in _units(csmf):
-        parts.append(Text(f"\n{unit}", style="bold"))
-        parts.extend(_algorithm_tables(rows, strata))
-    left_out = csmf[["level", "stratum"]].drop_duplicates().shape[0] - SHOWN_AT_MOST
-    if left_out > 0:
-        parts.append(Text(f"\n{left_out} more strata are in the files."))
+    units = list(_units(csmf))
+    for unit, rows in units[:SHOWN_AT_MOST]:
+        parts += [Text(f"\n{unit}", style="bold"), *_algorithm_tables(rows, strata)]
+    if len(units) > SHOWN_AT_MOST:
+        parts.append(Text(f"\n{len(units) - SHOWN_AT_MOST} more strata and totals are in the files."))
     parts.append(records_table(results.records))
     return Group(*parts)
 
@@ -49,67 +48,79 @@ def describe_run(results: Results) -> RenderableType:
 def _heading(results: Results) -> RenderableType:
     manifest = results.manifest
     inventory = manifest["inventory"]
-    lines = [
-        f"Run {manifest['run']}: {manifest['status'].replace('_', ' ')}",
-        f"Inventory {inventory['id']} {inventory.get('version') or ''}, sha256 {inventory['checksum'][:12]}",
-    ]
-    heading = Text("\n".join(lines))
+    name = f"{inventory['id']}, sha256 {inventory['checksum'][:12]}"
+    heading = Text(f"Run {manifest['run']}: {manifest['status'].replace('_', ' ')}", style="bold")
+    heading.append(f"\nMisclassification matrices: {name}", style="not bold")
     if inventory["illustrative"]:
         heading.append("\nIllustrative, not for publication.", style="bold red")
     return heading
 
 
 def _units(csmf: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Roll-ups before strata; at most SHOWN_AT_MOST of them."""
+    """Roll-ups before strata, each with its name in words and its rows."""
     rolled_up = csmf["level"] != "stratum"
-    ordered = pd.concat([csmf[rolled_up], csmf[~rolled_up]])
-    for shown, ((level, stratum), rows) in enumerate(ordered.groupby(["level", "stratum"], sort=False)):
-        if shown == SHOWN_AT_MOST:
-            return
-        yield (stratum if level == "stratum" else f"{level}: {stratum}"), rows
+    for part in (csmf[rolled_up], csmf[~rolled_up]):
+        for (level, stratum), rows in part.groupby(["level", "stratum"], sort=False):
+            yield stratum_in_words(stratum) + (f" (total: {level})" if level != "stratum" else ""), rows
+
+
+def stratum_in_words(stratum: str) -> str:
+    """The key of a stratum as people read it: "Neonates (0-27 days), Mozambique, Nampula, 2023"."""
+    values = [unquote(part.partition("=")[2]) for part in stratum.split("/")]
+    return ", ".join([words("en").or_plain(f"age_groups.{values[0]}"), *values[1:]])
 
 
 def _algorithm_tables(rows: pd.DataFrame, strata: pd.DataFrame) -> Iterator[RenderableType]:
+    common = set.intersection(*(_flags(group["flags"]) for _, group in rows.groupby("algorithm")))
     for algorithm, estimates in rows.groupby("algorithm", sort=False):
-        yield estimates_table(str(algorithm), estimates)
         fit = strata[(strata["stratum"] == estimates["stratum"].iloc[0]) & (strata["algorithm"] == algorithm)]
-        yield from _notes(estimates, fit)
+        yield estimates_table(words("en").algorithm(str(algorithm)) + _verdict(fit), estimates)
+        yield from _notes(estimates, fit, common)
+    yield from _warnings(common)
 
 
-def estimates_table(algorithm: str, estimates: pd.DataFrame) -> Table:
+def _verdict(fit: pd.DataFrame) -> str:
+    verdict = fit["verdict"].iloc[0] if len(fit) else None
+    return f": {words('en').or_plain(f'verdicts.{verdict}')}" if verdict else ""
+
+
+def estimates_table(title: str, estimates: pd.DataFrame) -> Table:
     """Cause, deaths, raw %, calibrated % and 95% interval of one algorithm in one stratum or roll-up."""
-    table = Table(
-        title=algorithm, title_justify="left", title_style="italic", pad_edge=False, box=SIMPLE_HEAD
-    )
-    table.add_column("cause")
-    for column in ("deaths", "raw %", "calibrated %", "95% interval", "calibrated deaths"):
-        table.add_column(column, justify="right")
-    table.add_column("note")
-    for row in estimates.itertuples():
-        note = STATUS_NOTE.get(row.status, "").format(
-            reason=REASON_WORDS.get(row.not_calibrated_reason, row.not_calibrated_reason)
-        )
-        interval = "-" if pd.isna(row.q025) else f"{percent(row.q025)} to {percent(row.q975)}"
+    table = Table(title=title, title_justify="left", title_style="italic", pad_edge=False, box=SIMPLE_HEAD)
+    table.add_column("Cause", no_wrap=True)
+    for column in ("Deaths", "Raw %", "Calibr. %", "95% interval", "Calibr. deaths"):
+        table.add_column(column, justify="right", no_wrap=column != "Calibr. deaths")
+    order = estimates["cause"].map(lambda cause: ORDER.get(cause, 98 + (cause.lower() == "other")))
+    for row in estimates.assign(order=order).sort_values("order", kind="stable").itertuples():
+        kept = NOT_CALIBRATED.get(row.not_calibrated_reason, "not calibrated")
+        interval = kept if pd.isna(row.q025) else f"{percent(row.q025)} to {percent(row.q975)}"
+        calibrated = row.calibrated_deaths if row.level == "stratum" else row.estimated_deaths
         table.add_row(
-            row.cause,
+            words("en").cause(row.cause),
             whole(row.deaths),
             percent(row.raw),
             percent(row.mean),
             interval,
-            whole(row.calibrated_deaths),
-            note,
+            whole(calibrated),
         )
     return table
 
 
-def _notes(estimates: pd.DataFrame, fit: pd.DataFrame) -> Iterator[Text]:
-    if not fit.empty and pd.notna(fit["lambda"].iloc[0]):
-        yield Text(f"  path correction: lambda = {fit['lambda'].iloc[0]:.2f}")
-    if not fit.empty and fit["reason"].iloc[0]:
-        yield Text(f"  {fit['reason'].iloc[0]}")
-    flags = {flag for cell in (*estimates["flags"], *fit["flags"]) for flag in split_flags(cell)}
+def _notes(estimates: pd.DataFrame, fit: pd.DataFrame, common: set[str]) -> Iterator[RenderableType]:
+    if len(fit) and pd.notna(fit["lambda"].iloc[0]):
+        yield Text(f"  Path correction: lambda = {fit['lambda'].iloc[0]:.2f}.")
+    if len(fit) and isinstance(reason := fit["reason"].iloc[0], str):
+        yield Text(f"  {reason.replace('_', ' ')}")
+    yield from _warnings((_flags(estimates["flags"]) | _flags(fit["flags"])) - common)
+
+
+def _warnings(flags: set[str]) -> Iterator[RenderableType]:
     for sentence in in_words(flags):
-        yield Text(f"  ! {sentence}", style="yellow")
+        yield Padding(Text(f"! {sentence}", style="yellow"), (0, 0, 0, 2))
+
+
+def _flags(cells: pd.Series[str]) -> set[str]:
+    return {flag for cell in cells for flag in split_flags(cell)}
 
 
 def records_table(records: pd.DataFrame) -> Table:
