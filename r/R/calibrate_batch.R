@@ -136,9 +136,10 @@ core_settings <- function(settings, batch) {
 
 # Dimensions and names on what the core returns.
 name_result <- function(result, labels, quantiles) {
+  labels <- unname(labels)
   n <- lengths(labels)
   estimates <- as.data.frame(result$estimates)
-  estimates$cause <- labels$causes[estimates$cause]
+  estimates$cause <- labels[[3]][estimates$cause]
   for (column in c("deaths", "calibrated_deaths", "ensemble_deaths")) {
     estimates[[column]] <- as.integer(estimates[[column]])
   }
@@ -152,7 +153,7 @@ name_result <- function(result, labels, quantiles) {
     matrices_published = array(result$matrices_published, n[c(2, 3, 3)], labels[c(2, 3, 3)]),
     calibrated_causes = array(result$calibrated_causes, n[2:3], labels[2:3]),
     draws = if (!is.null(result$draws)) {
-      array(result$draws, c(nrow(fits), length(result$draws) / nrow(fits) / n[3], n[3]), list(NULL, NULL, labels$causes))
+      array(result$draws, c(nrow(fits), length(result$draws) / nrow(fits) / n[3], n[3]), list(NULL, NULL, labels[[3]]))
     }
   )
 }

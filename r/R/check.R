@@ -9,7 +9,7 @@ check_number <- function(x, name, lower, upper = Inf, whole = FALSE) {
   ok <- is.numeric(x) && length(x) == 1 && is.finite(x) && x >= lower && x <= upper && (!whole || x == round(x))
   if (ok) return(character())
   kind <- if (whole) "one whole number" else "one number"
-  range <- if (is.finite(upper)) sprintf("from %s to %s", format(lower), format(upper)) else sprintf("of at least %s", format(lower))
+  range <- if (is.finite(upper)) paste("from", format(lower), "to", format(upper, digits = 16)) else paste("of at least", lower)
   sprintf("%s must be %s %s, not %s", name, kind, range, deparse1(x))
 }
 

@@ -1,0 +1,4 @@
+library(testthat)
+library(vacal)
+
+test_check("vacal")
