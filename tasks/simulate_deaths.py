@@ -60,8 +60,8 @@ class Deaths:
     def _say(self, random: np.random.Generator, age: Codes, cause: Codes) -> Codes:
         """Label codes, deaths x algorithms: what each algorithm says of deaths with these true causes.
 
-        A share `correlation` of the deaths is as easy or hard for every algorithm: they are right together, or
-        wrong together in much the same way. The rates of each algorithm hold all the same.
+        A share `correlation` of the deaths is as easy or hard for every algorithm: they are right together,
+        or wrong together in much the same way. The rates of each algorithm hold all the same.
         """
         size, plan = len(cause), self.plan
         shared, is_shared = random.random(size), random.random(size) < plan.correlation

@@ -14,7 +14,8 @@ from tasks.errors import InputError
 STRATA = ("province", "year", "sex")
 """The strata columns of simulated records; age group is a column of its own."""
 
-MOST_FILES = 2000
+MOST_FILES = 500
+"""They are all open at once; systems commonly allow 1,024."""
 
 
 class SimulationPlan(BaseModel):

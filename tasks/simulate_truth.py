@@ -42,8 +42,8 @@ def true_matrices(plan: SimulationPlan, world: World) -> tuple[Matrix, ...]:
 def true_csmf(plan: SimulationPlan, world: World, deaths: Codes) -> pa.Table:
     """The truth by level, age group, stratum and cause.
 
-    level: stratum, province, year, sex or nation. csmf: the fraction that deaths were drawn from; above strata
-    the mean over the strata, weighted by their deaths. deaths: true deaths of the cause; total: of all causes.
+    level: stratum, province, year, sex or nation. csmf: the fraction that deaths were drawn from; above
+    strata their mean, weighted by their deaths. deaths: true deaths of the cause; total: of all causes.
     Columns that a level sums over are null.
     """
     tables = [_level(plan, world, deaths, "stratum", STRATA)]
