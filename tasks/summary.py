@@ -18,7 +18,11 @@ from tasks.store import Results
 from tasks.words import CAUSE_ORDER, words
 
 SHOWN_AT_MOST = 4  # strata and roll-ups printed in full; the files hold the rest
-NOT_CALIBRATED = {"asked_for": "kept: asked for", "learned": "kept: learned"}
+NOT_CALIBRATED = {"asked_for": "kept (asked)", "learned": "kept (learned)"}
+KEPT = (
+    "\nkept: not calibrated, the observed share stands without an interval; asked: as the request says; "
+    "learned: the algorithm's rates hardly depend on this cause, so there is nothing to learn from them."
+)
 ORDER = {cause: place for place, cause in enumerate(CAUSE_ORDER)}
 
 
@@ -41,6 +45,8 @@ def describe_run(results: Results) -> RenderableType:
         parts += [Text(f"\n{unit}", style="bold"), *_algorithm_tables(rows, strata)]
     if len(units) > SHOWN_AT_MOST:
         parts.append(Text(f"\n{len(units) - SHOWN_AT_MOST} more strata and totals are in the files."))
+    if csmf["status"].eq("passed_through").any():
+        parts.append(Text(KEPT))
     parts.append(records_table(results.records))
     return Group(*parts)
 
@@ -86,13 +92,15 @@ def _verdict(fit: pd.DataFrame) -> str:
 
 def estimates_table(title: str, estimates: pd.DataFrame) -> Table:
     """Cause, deaths, raw %, calibrated % and 95% interval of one algorithm in one stratum or roll-up."""
-    table = Table(title=title, title_justify="left", title_style="italic", pad_edge=False, box=SIMPLE_HEAD)
+    table = Table(
+        title=title, title_justify="left", title_style="italic", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     table.add_column("Cause", no_wrap=True)
     for column in ("Deaths", "Raw %", "Calibr. %", "95% interval", "Calibr. deaths"):
-        table.add_column(column, justify="right", no_wrap=column != "Calibr. deaths")
+        table.add_column(column, justify="right", min_width=7 if column.startswith("Calibr.") else None)
     order = estimates["cause"].map(lambda cause: ORDER.get(cause, 98 + (cause.lower() == "other")))
     for row in estimates.assign(order=order).sort_values("order", kind="stable").itertuples():
-        kept = NOT_CALIBRATED.get(row.not_calibrated_reason, "not calibrated")
+        kept = NOT_CALIBRATED.get(row.not_calibrated_reason, "kept")
         interval = kept if pd.isna(row.q025) else f"{percent(row.q025)} to {percent(row.q975)}"
         calibrated = row.calibrated_deaths if row.level == "stratum" else row.estimated_deaths
         table.add_row(
