@@ -109,6 +109,29 @@ def causes(
         out.print(plain_table(("cause", "broad cause"), cause_rows(group), title=group))
 
 
+@app.command("simulate")
+def simulate_nation(
+    folder: Annotated[Path, typer.Argument(help="New folder for the records, their truth and a request.")],
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML file of the plan's fields: see docs/simulate.md."),
+    ] = None,
+    deaths: Annotated[int | None, typer.Option(help="Deaths; three rows each. By default 200,000.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
+    format: Annotated[str | None, typer.Option(help="parquet or csv")] = None,
+) -> None:
+    """Write realistic national records with their truth, and a request to calibrate them.
+
+    Example: vacal simulate nation && vacal run nation/request.yaml
+    """
+    from tasks.simulate import simulate
+    from tasks.simulate_plan import read_plan
+
+    chosen = {"deaths": deaths, "seed": seed, "format": format}
+    request = simulate(read_plan(plan, {k: v for k, v in chosen.items() if v is not None}), folder)
+    out.print(f"Calibrate it with: vacal run {request}", soft_wrap=True)
+
+
 @app.command()
 def doctor() -> None:
     """Look at R, packages, inventory, storage and Prefect server: what is found, what to do if missing."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks.causes import AgeGroup
 from tasks.countries import resolve_country
 from tasks.errors import InputError
+from tasks.request_problems import plain_problems
 
 STRATA = ("province", "year", "sex")
 """The strata columns of simulated records; age group is a column of its own."""
@@ -115,3 +119,18 @@ class SimulationPlan(BaseModel):
             "algorithm": len(self.algorithms),
         }
         return math.prod(sizes[name] for name in self.partition_by)
+
+
+def read_plan(path: Path | None, changes: Mapping[str, Any]) -> SimulationPlan:
+    """The plan in a YAML file (None: the defaults), with some fields changed.
+
+    Raises InputError with every problem of its fields.
+    """
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
+        return SimulationPlan.model_validate({**(fields or {}), **changes})
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML ({error})") from None
+    except ValidationError as error:
+        where = f"{path}: " if path else ""
+        raise InputError([where + problem for problem in plain_problems(error, SimulationPlan)]) from None
