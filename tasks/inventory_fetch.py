@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import IO, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from tasks.errors import InventoryError
 from tasks.inventory_rda import OBJECT_NAMES, read_rda
@@ -97,9 +98,10 @@ def _download(version: str, repositories: list[str]) -> tuple[bytes, str]:
     failures = []
     for repository in repositories:
         for folder in ("src/contrib", "src/contrib/Archive/vacalibration"):
-            address = f"{repository}/{folder}/{name}"
+            opener, base = _opener(repository)
+            address = f"{base}/{folder}/{name}"
             try:
-                with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
+                with opener.open(address, timeout=_TIMEOUT) as answer:
                     return _at_most(answer, _ARCHIVE_LIMIT, address), address
             except urllib.error.HTTPError as problem:
                 failures.append(f"{address}: {problem.code} {problem.reason}")
@@ -109,6 +111,19 @@ def _download(version: str, repositories: list[str]) -> tuple[bytes, str]:
                     break  # a repository that does not answer will not answer for its archive either
     tried = "; ".join(failures)
     raise DownloadError(f"vacalibration {version} could not be downloaded ({tried}). {THREE_WAYS}")
+
+
+def _opener(repository: str) -> tuple[urllib.request.OpenerDirector, str]:
+    """What opens addresses of a repository, and its address without the user and password it may hold.
+
+    The password is given only to the repository that asks for it, not to where it may redirect.
+    """
+    parts = urlsplit(repository)
+    base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    if parts.username:
+        passwords.add_password(None, base, unquote(parts.username), unquote(parts.password or ""))
+    return urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords)), base
 
 
 def _at_most(file: IO[bytes] | gzip.GzipFile, limit: int, what: str) -> bytes:

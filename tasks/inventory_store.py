@@ -14,6 +14,7 @@ from tasks.errors import InputError, InventoryError
 from tasks.matrices import Inventory, Matrix, content_checksum
 from tasks.matrix_table import from_frame, matrix_problems, to_table
 from tasks.settings import settings
+from tasks.storage import errors
 
 PUBLISHED_VERSION = "2.2"
 
@@ -65,7 +66,7 @@ def stored_path(id: str) -> Path:
 
 
 def write_stored(inventory: Inventory) -> Path:
-    """Keep an inventory as Parquet in the store, whole or not at all; returns the file."""
+    """Keep an inventory as Parquet, whole or not at all; returns the file. Raises StorageError."""
     identity = {
         "id": inventory.id,
         "version": inventory.version,
@@ -75,14 +76,12 @@ def write_stored(inventory: Inventory) -> Path:
     }
     table = to_table(inventory.entries).replace_schema_metadata({_METADATA: json.dumps(identity).encode()})
     path = stored_path(inventory.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        part = Path(file.name)
-    try:
-        pq.write_table(table, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            pq.write_table(table, part)
+            part.replace(path)
     return path
 
 

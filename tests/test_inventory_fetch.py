@@ -7,7 +7,9 @@ import hashlib
 import http.server
 import socket
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.inventory import refresh_inventory
 from tasks import inventory_fetch
-from tasks.errors import InventoryError
+from tasks.errors import InventoryError, StorageError
 from tasks.inventory import fetch_inventory, load_inventory
 from tasks.inventory_fetch import DownloadError, r_sources
 from tasks.inventory_store import PUBLISHED, Published, stored_path
@@ -38,18 +40,24 @@ def rda(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write_rda(tmp_path_factory.mktemp("made") / "CCVA_missmat.rda").read_bytes()
 
 
+@contextmanager
+def served(folder: Path, handler: type[QuietHandler] = QuietHandler) -> Iterator[str]:
+    """The folder as a local HTTP server; yields its address."""
+    folder.mkdir()
+    make = functools.partial(handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), make) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """Folder and address of a package repository."""
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served(tmp_path / "repository") as address:
+        yield tmp_path / "repository", address
 
 
 @pytest.fixture(autouse=True)
@@ -238,10 +246,47 @@ def test_a_repository_that_never_answers_is_given_up(tmp_path: Path, monkeypatch
             fetch_inventory()
 
 
+def test_a_store_that_cannot_be_written_is_an_error(
+    rda: bytes, repository: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = repository
+    set_up_r(tmp_path, monkeypatch, address)
+    put(folder, CURRENT, "3.0", {MEMBER: rda})
+    (tmp_path / "home").write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match=r"champs-3.0.parquet: "):
+        fetch_inventory("3.0")
+
+
 @pytest.mark.parametrize("version", ["../2.2", "2.2/x", "", "latest"])
 def test_a_version_is_a_version_and_no_path(version: str) -> None:
     with pytest.raises(InventoryError, match="is not a version of an R package"):
         fetch_inventory(version)
+
+
+class PasswordHandler(QuietHandler):
+    """Gives nothing without the user "ana" and her password "se:cret"."""
+
+    def do_GET(self) -> None:  # the name that http.server calls
+        if self.headers["Authorization"] == "Basic " + b64encode(b"ana:se:cret").decode():
+            super().do_GET()
+        else:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="mirror"')
+            self.end_headers()
+
+
+def test_a_repository_may_ask_for_a_password_that_is_never_shown(
+    rda: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(tmp_path / "repository", PasswordHandler) as address:
+        host = address.removeprefix("http://")
+        put(tmp_path / "repository", CURRENT, "3.0", {MEMBER: rda})
+        set_up_r(tmp_path, monkeypatch, f"http://ana:se%3Acret@{host}")
+        assert fetch_inventory("3.0").source == f"{address}/{CURRENT}/vacalibration_3.0.tar.gz"
+        set_up_r(tmp_path, monkeypatch, f"http://ana:wrong@{host}")
+        with pytest.raises(DownloadError, match="401") as caught:
+            fetch_inventory("3.0")
+    assert "wrong" not in str(caught.value)
 
 
 def test_without_r_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
