@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -27,6 +28,9 @@ from tasks.r_process import Pool, ProcessLostError
 from tasks.request import CalibrationRequest, parse_request
 from tasks.settings import Settings, settings
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 class IncompleteError(VacalError):
     """Strata failed; the others are calibrated, and all is published at `uri`."""
@@ -40,6 +44,25 @@ def can_heal(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether another try may succeed: R's process died or the storage failed. Bad input stays bad."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, ProcessLostError | StorageError)
+
+
+def without_traceback(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, its VacalError as the task's state: the log then says the sentence and nothing more."""
+
+    @wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except VacalError as error:
+            return failed("Failed", error)  # type: ignore[return-value]
+
+    return told
+
+
+def failed(name: str, error: VacalError) -> State[Any]:
+    """A state of type FAILED; who asks for its result gets the error."""
+    state: State[Any] = Failed(name=name, message=str(error), data=error)
+    return state
 
 
 HEALING: dict[str, Any] = {
@@ -94,14 +117,17 @@ def calibrate(request: CalibrationRequest, recompute: bool = False) -> str:
             store.repair_run(job.work.root, job.run)
             return final_state(job, stored, "calibrated before")  # type: ignore[return-value]
         done = calibrate_strata(job)
+        timings = {"started": started.isoformat(), "seconds_until_publication": time.monotonic() - begin}
+        manifest = publish(job, done, timings, replace=recompute)
     except InputError as error:
-        return Failed(name="BadInput", message=str(error), data=error)  # type: ignore[return-value]
-    timings = {"started": started.isoformat(), "seconds_until_publication": time.monotonic() - begin}
-    manifest = publish(job, done, timings, replace=recompute)
+        return failed("BadInput", error)  # type: ignore[return-value]
+    except VacalError as error:
+        return failed("Failed", error)  # type: ignore[return-value]
     return final_state(job, manifest, "calibrated")  # type: ignore[return-value]
 
 
 @task(name="prepare", task_run_name="read and check {request.name}", **HEALING)
+@without_traceback
 def prepare(request: CalibrationRequest) -> Job:
     """Read and check request, inventory and input; deal the strata into chunks."""
     job = steps.prepare(request)
@@ -111,6 +137,7 @@ def prepare(request: CalibrationRequest) -> Job:
 
 
 @task(name="calibrate", task_run_name="{chunk.name}", **HEALING)
+@without_traceback
 def calibrate_chunk(chunk: Chunk, work: Work, progress: Progress, pool: Pool) -> str:
     """Calibrate a chunk in an R process and keep its tables in the store; returns their address."""
     return steps.calibrate_chunk(
@@ -124,6 +151,7 @@ def calibrate_chunk(chunk: Chunk, work: Work, progress: Progress, pool: Pool) ->
 
 
 @task(name="publish", task_run_name="publish {job.run}", **HEALING)
+@without_traceback
 def publish(job: Job, done: Done, timings: Mapping[str, Any], replace: bool) -> dict[str, Any]:
     """Roll up, write the tables, and the manifest last."""
     return steps.publish(job, done, timings, replace=replace)
@@ -189,6 +217,7 @@ def final_state(job: Job, manifest: Mapping[str, Any], what: str) -> State[Any]:
     done = amount(fitted, "stratum", "strata")
     message = f"{done} {what}, {failed} failed, {not_fitted} not fitted; results: {job.uri}"
     if manifest["status"] == steps.COMPLETE:
-        return Completed(message=message, data=job.uri)
+        complete: State[Any] = Completed(message=message, data=job.uri)
+        return complete
     name = "CompletedWithFailures" if manifest["status"] == steps.WITH_FAILURES else "Failed"
-    return Failed(name=name, message=message, data=IncompleteError(message, job.uri))
+    return failed(name, IncompleteError(message, job.uri))

@@ -32,10 +32,6 @@ CHUNK_SECONDS = 10.0
 DRAWS_BYTES = 256 * 2**20
 """Most that the posterior draws of a chunk may take, where they are wanted."""
 
-SECONDS_PER_FIT = 0.05
-SECONDS_PER_FIT_DRAW_CAUSE = 1e-6
-
-
 Counts = Mapping[tuple[str, str], int]
 """Deaths of a stratum by algorithm and cause."""
 
@@ -47,7 +43,7 @@ class Chunk:
     id: str
     """12 hexadecimal digits over the strata's keys."""
     name: str
-    """Its first and last stratum in words, for people."""
+    """Its first and last stratum, as in "neonate Mozambique Nampula 2023 .. Tete 2024"."""
     batch: Batch
     deaths: NDArray[np.int64]
     """[S, K, C] deaths by VA cause; `batch.counts` has 0 where an algorithm has fewer than the minimum."""
@@ -91,13 +87,15 @@ def split(tabulation: Tabulation, inventory: Inventory, request: CalibrationRequ
 def expected_seconds(batch: Batch) -> float:
     """Expected work of a batch on one core, in seconds.
 
-    Measured over K = 1 and 3, C = 6 and 9: a fit costs a constant and a share that grows with draws and
-    causes; the ensemble costs about as much as its members together.
+    Fitted to processor seconds of R on one machine for K = 1, 2, 3, C = 6 and 9, 1,000 and 4,000 draws (by
+    hand; the greatest error was a third). Good enough to deal strata; other machines differ by a factor.
     """
     strata, algorithms, causes = batch.counts.shape
-    fits = algorithms * (2 if batch.ensemble and algorithms > 1 else 1)
-    each = SECONDS_PER_FIT + SECONDS_PER_FIT_DRAW_CAUSE * max(batch.draws, batch.effective_draws) * causes
-    return float(strata * fits * each)
+    draws = max(batch.draws, batch.effective_draws)
+    seconds = algorithms * (1e-4 + 1.4e-7 * draws)
+    if batch.ensemble:
+        seconds += 6e-4 + 2.7e-7 * algorithms * draws
+    return float(strata * seconds * causes**2)
 
 
 def chunk_size(batch: Batch) -> int:
@@ -116,9 +114,9 @@ def even_ranges(total: int, size: int) -> Iterator[slice]:
     return (slice(start, end) for start, end in pairwise(ends))
 
 
-def stratum_name(row: Mapping[str, Any]) -> str:
-    """The values of a stratum in words, as in "neonate Mozambique Nampula 2023"."""
-    return " ".join(str(v) for k, v in row.items() if k not in ("stratum", "deaths"))
+def stratum_words(row: Mapping[str, Any]) -> list[str]:
+    """The values of a stratum: age group, country, and those of the strata columns."""
+    return [str(value) for name, value in row.items() if name not in ("stratum", "deaths")]
 
 
 def _groups(
@@ -197,11 +195,11 @@ def _of_strata(records: pa.Table, strata: Sequence[str]) -> pa.Table:
 def _chunk(whole: Chunk, part: slice) -> Chunk:
     keys = whole.batch.strata[part]
     strata = whole.strata.slice(part.start, len(keys))
-    ends = strata.take([0, len(keys) - 1]).to_pylist()
+    first, last = (stratum_words(row) for row in strata.take([0, len(keys) - 1]).to_pylist())
     return replace(
         whole,
         id=hashlib.sha256("\n".join(keys).encode()).hexdigest()[:12],
-        name=" .. ".join(dict.fromkeys(map(stratum_name, ends))),
+        name=" ".join(first if len(keys) == 1 else [*first, "..", *last[2:]]),
         batch=replace(whole.batch, strata=keys, counts=whole.batch.counts[part]),
         deaths=whole.deaths[part],
         first=whole.first and part.start == 0,

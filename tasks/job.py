@@ -179,10 +179,9 @@ def _judged(tables: dict[str, pa.Table], work: Work) -> dict[str, pa.Table]:
     judged = {name: table for name, table in tables.items() if name != "draws"}
     judged |= add_verdicts({name: tables[name] for name in ("csmf", "strata", "records")})
     if work.roll_ups is not None:
-        draws = tables.get("draws", work.identity.empty("draws"))
-        judged |= partial_sums(work.roll_ups, tables["strata"], tables["csmf"], draws)
+        judged |= partial_sums(work.roll_ups, tables["strata"], tables["csmf"], tables["draws"])
     if work.keep_draws:
-        judged["draws"] = tables.get("draws", work.identity.empty("draws"))
+        judged["draws"] = tables["draws"]
     return judged
 
 

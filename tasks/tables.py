@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +59,6 @@ class Identity:
             constants=self.constants,
         )
 
-    def empty(self, table: str) -> pa.Table:
-        """That table without rows."""
-        return conform(
-            table, {}, strata_columns=self.strata_columns, quantiles=self.quantiles, constants=self.constants
-        )
-
 
 def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[str, pa.Table]:
     """csmf, strata, records, matrices and, where R gave them, the compact draws of a chunk."""
@@ -81,7 +75,7 @@ def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[
 
 
 def failed_tables(chunk: Chunk, reason: str, identity: Identity) -> dict[str, pa.Table]:
-    """csmf, strata and records of a chunk that R never finished: raw fractions, and the reason."""
+    """The same tables for a chunk that R never finished: raw fractions, the reason, no matrices, no draws."""
     batch = chunk.batch
     names = [*batch.algorithms, *([ENSEMBLE] if batch.ensemble else [])]
     counts = np.concatenate([chunk.deaths, chunk.deaths.sum(axis=1, keepdims=True)], axis=1)[:, : len(names)]
@@ -100,6 +94,7 @@ def failed_tables(chunk: Chunk, reason: str, identity: Identity) -> dict[str, pa
         "csmf": identity.conform("csmf", _identified(chunk, csmf.assign(level="stratum"))),
         "strata": identity.conform("strata", _received(chunk, fits)),
         "records": _records(chunk, fits, identity),
+        "draws": _draws(chunk, np.empty((0, 1, len(batch.causes))), fits.iloc[:0], identity),
     }
 
 
@@ -132,7 +127,7 @@ def _deaths(chunk: Chunk, fits: pd.DataFrame) -> list[int]:
     ]
 
 
-def _flags(fit: Mapping[str, Any], chunk: Chunk) -> list[str]:
+def _flags(fit: Mapping[Hashable, Any], chunk: Chunk) -> list[str]:
     flags = [name for name in _FIT_FLAGS if fit[name] is True or fit[name] == 1]
     if fit["status"] == "not_calibrated":
         flags.append("not_calibrated")
