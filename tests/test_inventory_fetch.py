@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from inventory_made import source_archive, write_rda
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.inventory import refresh_inventory
 from tasks import inventory_fetch
@@ -305,16 +304,16 @@ def test_where_r_is_set_up_for_no_repository_its_own_list_of_mirrors_gives_one(
     assert repository.startswith("https://")
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_the_flow_fetches_what_is_missing_or_damaged_and_keeps_what_is_sound(
     rda: bytes, repository: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, address = repository
     set_up_r(tmp_path, monkeypatch, address)
     put(folder, CURRENT, "3.0", {MEMBER: rda})
-    with prefect_test_harness():
-        fetched = refresh_inventory("3.0")
-        stored_path("champs-3.0").write_bytes(b"damaged")
-        assert refresh_inventory("3.0") == fetched
-        (folder / CURRENT / "vacalibration_3.0.tar.gz").unlink()
-        assert refresh_inventory("3.0") == fetched
+    fetched = refresh_inventory("3.0")
+    stored_path("champs-3.0").write_bytes(b"damaged")
+    assert refresh_inventory("3.0") == fetched
+    (folder / CURRENT / "vacalibration_3.0.tar.gz").unlink()
+    assert refresh_inventory("3.0") == fetched
     assert fetched["checksum"] == hashlib.sha256(rda).hexdigest()
