@@ -40,9 +40,12 @@ def read_rda(data: bytes) -> tuple[tuple[Matrix, ...], str]:
 def read_installed(package: Path) -> tuple[tuple[Matrix, ...], str]:
     """Matrices and version stamp in the folder of an installed R package; raises InventoryError.
 
-    An installed package holds its data sets in a lazy-load database: Rdata.rdx, the index, tells offset and
-    length of each object in Rdata.rdb.
+    An installed package holds its data sets as files, or in a lazy-load database: Rdata.rdx, the index, tells
+    offset and length of each object in Rdata.rdb.
     """
+    for file in (package / "data" / f"{name}.rda" for name in OBJECT_NAMES):
+        if file.is_file():
+            return read_rda(file.read_bytes())
     database = package / "data" / "Rdata"
     try:
         index = _plain(_parse(database.with_suffix(".rdx").read_bytes(), ".rds"))

@@ -40,8 +40,11 @@ def source_archive(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def install_package(rda: Path, folder: Path, compression: str) -> Path:
-    """Install an R package `vacalibration` that holds the data file; returns the library."""
+def install_package(rda: Path, folder: Path, compression: str | None) -> Path:
+    """Install an R package `vacalibration` that holds the data file; returns the library.
+
+    compression: of its lazy-load database; None: it has none, data sets are files.
+    """
     package, library = folder / "vacalibration", folder / "library"
     (package / "data").mkdir(parents=True)
     library.mkdir()
@@ -49,7 +52,8 @@ def install_package(rda: Path, folder: Path, compression: str) -> Path:
     (package / "NAMESPACE").write_text("")
     (package / "DESCRIPTION").write_text(
         "Package: vacalibration\nVersion: 9.9\nTitle: Made Up\nDescription: Made up.\nLicense: MIT\n"
-        f"Author: A\nMaintainer: A <a@b.c>\nLazyData: true\nLazyDataCompression: {compression}\n"
+        "Author: A\nMaintainer: A <a@b.c>\n"
+        + (f"LazyData: true\nLazyDataCompression: {compression}\n" if compression else "")
     )
     command = ["R", "CMD", "INSTALL", "--no-docs", "--no-test-load", f"--library={library}", str(package)]
     subprocess.run(command, check=True, capture_output=True)

@@ -153,9 +153,9 @@ def test_a_setting_that_names_no_file_is_an_error_not_a_reason_to_look_elsewhere
         load_inventory()
 
 
-@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "none"])
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "none", None])
 def test_an_installed_package_is_read_without_running_it(
-    made_rda: Path, tmp_path: Path, compression: str
+    made_rda: Path, tmp_path: Path, compression: str | None
 ) -> None:
     install_package(made_rda, tmp_path, compression)
     inventory = load_inventory()
