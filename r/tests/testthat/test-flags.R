@@ -104,8 +104,8 @@ test_that("algorithms that contradict each other are flagged at the cause", {
   r <- run(x)
   expect_false(any(r$estimates$disagrees))
   expect_false(any(r$fits$algorithms_disagree))
-  x[1, "b", ] <- agreeing(c(0.02, 0.53, 0.2, 0.15, 0.1), "b", 3000)[1, 1, ]
-  x[1, "a", ] <- agreeing(c(0.6, 0.05, 0.2, 0.1, 0.05), "a", 3000)[1, 1, ]
+  x[1, "b", ] <- agreeing(c(0.1, 0.5, 0.2, 0.15, 0.05), "b")[1, 1, ]
+  x[1, "a", ] <- agreeing(c(0.5, 0.1, 0.2, 0.15, 0.05), "a")[1, 1, ]
   r <- run(x)
   expect_identical(unique(r$estimates$cause[r$estimates$disagrees])[1:2], c("infection", "pneumonia"))
   expect_true(all(r$fits$algorithms_disagree))
