@@ -114,7 +114,7 @@ def simulate_nation(
     folder: Annotated[Path, typer.Argument(help="New folder for the records, their truth and a request.")],
     plan: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="YAML file of the plan's fields: see docs/simulate.md."),
+        typer.Option(metavar="FILE", help="YAML file of fields: see docs/simulate.md"),
     ] = None,
     deaths: Annotated[int | None, typer.Option(help="Deaths; three rows each. By default 200,000.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
