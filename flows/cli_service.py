@@ -225,10 +225,13 @@ def ready() -> None:
 
 
 def _print_table(runs: list[RunStatus]) -> None:
-    from tasks.summary import plain_table
-
+    """One line a run, never cut: IDs are there to be copied."""
     rows = [(r.name, r.status, _local(r.started or r.created), _duration(r), str(r.id)) for r in runs]
-    out.print(plain_table(("name", "status", "started", "took", "ID"), rows))
+    rows.insert(0, ("name", "status", "started", "took", "ID"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.print("  ".join(cells).rstrip(), markup=False)
 
 
 def _print(run: RunStatus, as_json: bool) -> None:

@@ -6,6 +6,7 @@ priorities of its queues, that unknown parameters are refused, the alerts, and t
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -21,6 +22,7 @@ from tasks import automations
 from tasks.service import DEPLOYMENT, URGENT_QUEUE
 from tasks.service_health import POOL
 from tasks.settings import settings
+from tasks.storage import errors, filesystem
 
 QUEUES = {URGENT_QUEUE: 1, "requests": 2, "schedule": 3, "upkeep": 4}
 """Priorities: a worker with room takes the oldest run of the queue with the lowest number."""
@@ -30,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> None:
     """Create the pool and its queues, deploy, refuse unknown parameters, set the alerts."""
+    ensure_bucket(os.environ.get("VACAL_STORE", ""))
     with get_client(sync_client=True) as client:
         ensure_pool(client)
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
@@ -43,6 +46,17 @@ def main() -> None:
         url = webhook.get_secret_value() if webhook else None
         names = automations.apply(client, url, timedelta(seconds=settings().stuck_after))
     print("Automations: " + "; ".join(names))
+
+
+def ensure_bucket(store: str) -> None:
+    """The bucket of an S3 store, made where it is missing."""
+    if not store.startswith("s3://"):
+        return
+    fs, path = filesystem(store)
+    bucket = path.split("/")[0]
+    with errors(f"s3://{bucket}"):
+        if not fs.exists(bucket):
+            fs.mkdir(bucket)
 
 
 def ensure_pool(client: SyncPrefectClient) -> None:

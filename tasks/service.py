@@ -207,7 +207,7 @@ class Server:
         """This project's runs, newest first, without their progress."""
         wanted: dict[str, Any] = {"tags": {"all_": [TAG, *tags]}}
         if name:
-            wanted["name"] = {"any_": [name]}
+            wanted["name"] = {"like_": name}
         if since:
             wanted["expected_start_time"] = {"after_": since}
         return (describe(run, {}) for run in self._runs(wanted))
@@ -246,12 +246,19 @@ class Server:
         try:
             return self.client.read_flow_run(UUID(run))
         except ValueError:
-            newest = next(self._runs({"name": {"any_": [run]}, "tags": {"all_": [TAG]}}), None)
+            newest = next(self._named(run), None)
         except ObjectNotFound:
             newest = None
         if newest is None:
             raise ServiceError(f"no run {run!r} on the server; `vacal list` shows those that are there")
         return newest
+
+    def _named(self, name: str) -> Iterator[FlowRun]:
+        """Runs of this name, which is the run's own or, as digits are added to that, its request's."""
+        for run in self._runs({"name": {"like_": name}, "tags": {"all_": [TAG]}}):
+            request = run.parameters.get("request")
+            if name in (run.name, request.get("name") if isinstance(request, dict) else None):
+                yield run
 
     def _runs(self, wanted: Mapping[str, Any]) -> Iterator[FlowRun]:
         offset = 0
