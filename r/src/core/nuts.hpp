@@ -14,9 +14,47 @@ namespace vacal {
 // The No-U-Turn sampler (Hoffman and Gelman 2014) with multinomial sampling of trajectories (Betancourt 2017),
 // for any Density with
 //   int dimension() const;
+//   int dense() const;                                    // leading coordinates with a dense metric, 0 for none
 //   double evaluate(const double* x, double* gradient);   // log-density up to a constant
 // where both arrays have room for padded(dimension()) values. Trees are built leaf by leaf, with momenta kept at
 // O(depth) checkpoints (Phan, Pradhan and Jankowiak 2019), so that no subtree is ever copied.
+
+// The square root S of the inverse metric: standard deviations by coordinate, and a dense lower triangle for the
+// first few coordinates, whose covariance is worth its cost.
+struct Metric {
+  Metric(int n, int n_dense) : scale(padded(n), 1.0), dense(n_dense), triangle(n_dense * n_dense, 0.0) {
+    for (int i = 0; i < dense; ++i) triangle[i * dense + i] = 1;
+  }
+  std::vector<double> scale;
+  int dense;
+  std::vector<double> triangle;  // dense x dense, row-major
+
+  // x += step * S r
+  void move(double step, const double* r, double* x) const {
+    for (int i = 0; i < dense; ++i) {
+      double sum = 0;
+      for (int j = 0; j <= i; ++j) sum += triangle[i * dense + j] * r[j];
+      x[i] += step * sum;
+    }
+    int i = dense;
+    for (; i % 2; ++i) x[i] += step * scale[i] * r[i];
+    for (const Pair s = both(step); i < static_cast<int>(scale.size()); i += 2) {
+      store(x + i, load(x + i) + s * load(&scale[i]) * load(r + i));
+    }
+  }
+
+  // g = S' g
+  void turn(double* g) const {
+    for (int j = 0; j < dense; ++j) {
+      double sum = 0;
+      for (int i = j; i < dense; ++i) sum += triangle[i * dense + j] * g[i];
+      g[j] = sum;
+    }
+    int i = dense;
+    for (; i % 2; ++i) g[i] *= scale[i];
+    for (; i < static_cast<int>(scale.size()); i += 2) store(g + i, load(g + i) * load(&scale[i]));
+  }
+};
 
 struct NutsTransition {
   double acceptance = 0;  // mean over the trajectory
@@ -30,7 +68,7 @@ class NutsChain {
   static constexpr int max_depth = 10;
 
   NutsChain(const Density& density, const Rng& rng, const std::vector<double>& start)
-      : density_(density), rng_(rng), n_(padded(density.dimension())), scale_(n_, 1.0), x_(start) {
+      : density_(density), rng_(rng), n_(padded(density.dimension())), metric_(density.dimension(), density.dense()), x_(start) {
     x_.resize(n_, 0.0);
     for (auto* v : {&gradient_, &rho_, &sum_, &subtree_x_, &subtree_g_}) v->assign(n_, 0.0);
     for (auto& end : ends_) end = {x_, gradient_, gradient_, gradient_};
@@ -43,8 +81,11 @@ class NutsChain {
   Density& density() { return density_; }
   Rng& rng() { return rng_; }
 
-  // Standard deviations by coordinate: the square root of the diagonal inverse metric.
-  void set_scale(const std::vector<double>& scale) { std::copy(scale.begin(), scale.end(), scale_.begin()); }
+  void set_metric(const Metric& metric) {
+    metric_ = metric;
+    value_ = density_.evaluate(x_.data(), gradient_.data());
+    metric_.turn(gradient_.data());
+  }
 
   // One transition with this step size.
   NutsTransition step(double step_size) {
@@ -83,7 +124,7 @@ class NutsChain {
     for (auto& end : ends_) {
       end.x = x_;
       end.r = rho_;
-      for (int i = 0; i < n_; ++i) end.g[i] = gradient_[i] * scale_[i];
+      end.g = gradient_;
     }
     energy_ = 0.5 * kinetic - value_;
   }
@@ -115,20 +156,15 @@ class NutsChain {
   }
 
   double leapfrog(End& end, double step, double& value) {
-    const Pair half = both(0.5 * step), full = both(step);
+    const Pair half = both(0.5 * step);
     double *x = end.x.data(), *g = end.g.data(), *r = end.r.data();
-    const double* s = scale_.data();
-    for (int i = 0; i < n_; i += 2) {
-      const Pair middle = load(r + i) + half * load(g + i);
-      store(r + i, middle);
-      store(x + i, load(x + i) + full * load(s + i) * middle);
-    }
+    for (int i = 0; i < n_; i += 2) store(r + i, load(r + i) + half * load(g + i));
+    metric_.move(step, r, x);
     value = density_.evaluate(x, g);
+    metric_.turn(g);
     Pair kinetic = both(0.0);
     for (int i = 0; i < n_; i += 2) {
-      const Pair force = load(g + i) * load(s + i);
-      store(g + i, force);
-      const Pair momentum = load(r + i) + half * force;
+      const Pair momentum = load(r + i) + half * load(g + i);
       store(r + i, momentum);
       store(&sum_[i], load(&sum_[i]) + momentum);
       kinetic += momentum * momentum;
@@ -177,14 +213,15 @@ class NutsChain {
 
   void accept_subtree() {
     x_.swap(subtree_x_);
-    for (int i = 0; i < n_; ++i) gradient_[i] = subtree_g_[i] / scale_[i];
+    gradient_.swap(subtree_g_);
     value_ = subtree_value_;
   }
 
   Density density_;
   Rng rng_;
   int n_;
-  std::vector<double> scale_, x_, gradient_, rho_, sum_, subtree_x_, subtree_g_;
+  Metric metric_;
+  std::vector<double> x_, gradient_, rho_, sum_, subtree_x_, subtree_g_;
   std::array<End, 2> ends_;
   std::array<Checkpoint, max_depth> checkpoints_;
   double value_ = 0, subtree_value_ = 0, energy_ = 0;
@@ -221,23 +258,22 @@ template <class Density>
 class NutsChains {
  public:
   NutsChains(const Density& density, const Key& key, int n_chains, std::function<void()> heartbeat)
-      : heartbeat_(std::move(heartbeat)), jitter_(key, 0), step_(0.8) {
+      : heartbeat_(std::move(heartbeat)), jitter_(key, 0), metric_(density.dimension(), density.dense()), step_(0.75) {
     for (int c = 0; c < n_chains; ++c) {
       Rng rng(key, static_cast<std::uint64_t>(c) + 1);
       const std::vector<double> start = density.start(rng);
       chains_.emplace_back(density, rng, start);
     }
-    scale_.assign(padded(density.dimension()), 1.0);
   }
 
   void warm_up() {
     step_.restart(0.1);
     adapt(50, nullptr);
     for (int length : {30, 60}) {
-      Moments moments(scale_.size());
+      Moments moments(metric_);
       adapt(length, &moments);
-      moments.update_scale(scale_);
-      for (auto& chain : chains_) chain.set_scale(scale_);
+      moments.update(metric_);
+      for (auto& chain : chains_) chain.set_metric(metric_);
       step_.restart(step_.averaged());
     }
     adapt(50, nullptr);
@@ -260,31 +296,57 @@ class NutsChains {
   int divergences() const { return static_cast<int>(divergences_); }
   double acceptance() const { return acceptance_ / n_steps_; }
   double step_size() const { return step_size_; }
-  const std::vector<double>& scale() const { return scale_; }
+  const Metric& metric() const { return metric_; }
   std::vector<NutsChain<Density>>& chains() { return chains_; }
 
  private:
-  // Variances over the draws of all chains in a window.
+  // Variances, and covariances of the dense block, over the draws of all chains in a window.
   class Moments {
    public:
-    explicit Moments(std::size_t n) : mean_(n, 0.0), square_(n, 0.0) {}
-    void add(const std::vector<double>& x) {
+    explicit Moments(const Metric& metric)
+        : mean_(metric.scale.size(), 0.0), square_(mean_), change_(mean_), product_(metric.triangle.size(), 0.0) {}
+
+    void add(const std::vector<double>& x, int dense) {
       ++count_;
       for (std::size_t i = 0; i < x.size(); ++i) {
-        const double change = x[i] - mean_[i];
-        mean_[i] += change / count_;
-        square_[i] += change * (x[i] - mean_[i]);
+        change_[i] = x[i] - mean_[i];
+        mean_[i] += change_[i] / count_;
+        square_[i] += change_[i] * (x[i] - mean_[i]);
       }
-    }
-    void update_scale(std::vector<double>& scale) const {  // shrunk towards the scale so far
-      for (std::size_t i = 0; i < scale.size(); ++i) {
-        scale[i] = std::sqrt((square_[i] + 5 * scale[i] * scale[i] + 1e-12) / (count_ + 4));
+      for (int i = 0; i < dense; ++i) {
+        for (int j = 0; j <= i; ++j) product_[i * dense + j] += change_[i] * (x[j] - mean_[j]);
       }
     }
 
+    void update(Metric& metric) const {  // variances shrunk towards those so far
+      const double prior = 5;
+      for (std::size_t i = 0; i < mean_.size(); ++i) {
+        const double s = metric.scale[i];
+        metric.scale[i] = std::sqrt((square_[i] + prior * s * s + 1e-12) / (count_ + prior - 1));
+      }
+      const int n = metric.dense;
+      std::vector<double> covariance(n * n);
+      for (int i = 0; i < n; ++i) {
+        for (int j = 0; j <= i; ++j) covariance[i * n + j] = product_[i * n + j] / (count_ + prior - 1);
+        covariance[i * n + i] = metric.scale[i] * metric.scale[i];
+      }
+      factorise(covariance, n, metric.triangle);
+    }
+
    private:
+    static void factorise(const std::vector<double>& a, int n, std::vector<double>& l) {  // Cholesky
+      for (int i = 0; i < n; ++i) {
+        for (int j = 0; j <= i; ++j) {
+          double sum = a[i * n + j];
+          for (int k = 0; k < j; ++k) sum -= l[i * n + k] * l[j * n + k];
+          if (i == j) l[i * n + i] = std::sqrt(std::max(sum, 1e-6 * a[i * n + i]));
+          else l[i * n + j] = sum / l[j * n + j];
+        }
+      }
+    }
+
     double count_ = 0;
-    std::vector<double> mean_, square_;
+    std::vector<double> mean_, square_, change_, product_;
   };
 
   NutsTransition move(NutsChain<Density>& chain, double step) {
@@ -301,7 +363,7 @@ class NutsChains {
       double acceptance = 0;
       for (auto& chain : chains_) {
         acceptance += move(chain, step_.current()).acceptance / static_cast<double>(chains_.size());
-        if (moments) moments->add(chain.position());
+        if (moments) moments->add(chain.position(), metric_.dense);
       }
       step_.update(acceptance);
       heartbeat_();
@@ -310,9 +372,9 @@ class NutsChains {
 
   std::function<void()> heartbeat_;
   Rng jitter_;
+  Metric metric_;
   StepSize step_;
   std::vector<NutsChain<Density>> chains_;
-  std::vector<double> scale_;
   double step_size_ = 0.1, acceptance_ = 0, divergences_ = 0, n_steps_ = 0;
   long long evaluations_ = 0;
 };
