@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.matrices import Matrix
+from tasks.schema import ALL
 from tasks.simulate_deaths import Codes
 from tasks.simulate_plan import STRATA, SimulationPlan
 from tasks.simulate_world import Floats, World
@@ -18,12 +19,12 @@ SCHEMA = pa.schema(
         ("country", pa.string()),
         ("age_group", pa.string()),
         ("province", pa.string()),
-        ("year", pa.int32()),
+        ("year", pa.string()),
         ("sex", pa.string()),
         ("cause", pa.string()),
-        ("csmf", pa.float64()),
-        ("deaths", pa.int64()),
-        ("total", pa.int64()),
+        ("true_csmf", pa.float64()),
+        ("true_deaths", pa.int64()),
+        ("total_deaths", pa.int64()),
     ]
 )
 
@@ -42,9 +43,9 @@ def true_matrices(plan: SimulationPlan, world: World) -> tuple[Matrix, ...]:
 def true_csmf(plan: SimulationPlan, world: World, deaths: Codes) -> pa.Table:
     """The truth by level, age group, stratum and cause.
 
-    level: stratum, province, year, sex or nation. csmf: the fraction that deaths were drawn from; above
-    strata their mean, weighted by their deaths. deaths: true deaths of the cause; total: of all causes.
-    Columns that a level sums over are null.
+    level: stratum, province, year, sex or nation. true_csmf: the fraction that deaths were drawn from; above
+    strata their mean, weighted by their deaths. true_deaths: deaths of the cause; total_deaths: of all
+    causes. Columns that a level sums over hold "(all)", as in results.
     """
     tables = [_level(plan, world, deaths, "stratum", STRATA)]
     tables += [_level(plan, world, deaths, column, (column,)) for column in STRATA]
@@ -67,9 +68,9 @@ def _level(plan: SimulationPlan, world: World, deaths: Codes, level: str, kept: 
 
 
 def _key(stratum: tuple[str, str, int, str], kept: tuple[str, ...]) -> tuple[Any, ...]:
-    """A stratum's values, those of the columns that are not kept as None; the age group is always kept."""
+    """A stratum's values as text, "(all)" in the columns that are not kept; the age group is always kept."""
     names = ("age_group", *STRATA)
-    return tuple(v if name in ("age_group", *kept) else None for name, v in zip(names, stratum, strict=True))
+    return tuple(str(v) if n in ("age_group", *kept) else ALL for n, v in zip(names, stratum, strict=True))
 
 
 def _summed(member: Codes, values: Floats | Codes, groups: int) -> Floats:
