@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from flows import cli_inventory, cli_runs, cli_service
 from tasks.causes import AGE_GROUPS, cause_rows
 from tasks.errors import InputError, VacalError
+from tasks.labels import amount
 from tasks.request import CalibrationRequest
 
 app = typer.Typer(
@@ -154,12 +154,15 @@ def _load(path: Path, matrix_source: str | None, output: str | None) -> Calibrat
 
 def fail(error: VacalError) -> NoReturn:
     """Print what is wrong, one line a problem, and exit: 2 for bad input, 1 for a failure."""
-    problems: Sequence[str] = error.problems if isinstance(error, InputError) else [str(error)]
-    for problem in problems:
-        err.print(f"error: {problem}", markup=False)
-    if isinstance(error, InputError):
-        err.print(f"{len(problems)} problem{'s' * (len(problems) != 1)}; nothing was computed or written.")
-    sys.exit(2 if isinstance(error, InputError) else 1)
+    if not isinstance(error, InputError):
+        err.print(f"error: {error}", markup=False)
+        sys.exit(1)
+    advice = [line for line in error.problems if line.startswith("to ")]
+    for line in error.problems:
+        err.print(line if line in advice else f"error: {line}", markup=False)
+    found = amount(len(error.problems) - len(advice), "problem")
+    err.print(f"{found}; nothing was computed or written.")
+    sys.exit(2)
 
 
 def main() -> None:

@@ -19,7 +19,10 @@ class VacalError(Exception):
 
 
 class InputError(VacalError):
-    """The request or its data cannot be used; `problems` lists everything that was found, one sentence each."""
+    """The request or its data cannot be used; `problems` lists everything that was found, one sentence each.
+
+    A sentence that begins with "to " is advice on the problems before it.
+    """
 
     def __init__(self, problems: Sequence[str] | str) -> None:
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
