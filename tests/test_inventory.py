@@ -89,6 +89,16 @@ def test_another_object_is_refused_by_name(tmp_path: Path) -> None:
         load_inventory(str(file))
 
 
+def test_code_in_a_data_file_is_refused_and_not_run(tmp_path: Path) -> None:
+    file, trace = tmp_path / "file.rda", tmp_path / "trace"
+    make = "a <- commandArgs(TRUE); CCVA_missmat <- list(x = function() file.create(a[2]))"
+    command = ["Rscript", "-e", make, "-e", "save(CCVA_missmat, file = a[1])", str(file), str(trace)]
+    subprocess.run(command, check=True)
+    with pytest.raises(InventoryError, match=r"file.rda: the R object holds a CLO, which no inventory"):
+        load_inventory(str(file))
+    assert not trace.exists()
+
+
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: b"not R at all", lambda data: b""]
 )
