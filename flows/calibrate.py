@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
@@ -25,6 +26,7 @@ from tasks.errors import EngineError, InputError, StorageError, VacalError
 from tasks.job import Done, Job, Work
 from tasks.labels import amount
 from tasks.r_process import Pool, ProcessLostError
+from tasks.report import artifact_table, markdown_summary
 from tasks.request import CalibrationRequest, parse_request
 from tasks.settings import Settings, settings
 
@@ -110,15 +112,19 @@ def calibrate(request: CalibrationRequest, recompute: bool = False) -> str:
     """
     started, begin = datetime.now(UTC), time.monotonic()
     try:
-        job = prepare(request if isinstance(request, CalibrationRequest) else parse_request(request))
+        asked = request if isinstance(request, CalibrationRequest) else parse_request(request)
+        job = prepare(asked, return_state=True).result()
         if recompute:
             store.remove_work(job.work.root, job.run)
         elif stored := store.find_run(job.work.root, job.run):
             store.repair_run(job.work.root, job.run)
             return final_state(job, stored, "calibrated before")  # type: ignore[return-value]
-        done = calibrate_strata(job)
+        progress = Progress(job.strata_per_algorithm)
+        done = calibrate_strata(job, progress)
         timings = {"started": started.isoformat(), "seconds_until_publication": time.monotonic() - begin}
-        manifest = publish(job, done, timings, replace=recompute)
+        manifest = publish(job, done, timings, replace=recompute, return_state=True).result()
+        progress.end()
+        show(job.uri)
     except InputError as error:
         return failed("BadInput", error)  # type: ignore[return-value]
     except VacalError as error:
@@ -157,13 +163,12 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], replace: bool) -> 
     return steps.publish(job, done, timings, replace=replace)
 
 
-def calibrate_strata(job: Job) -> list[tuple[Chunk, str | None]]:
+def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | None]]:
     """Calibrate every chunk; returns them in the order of their strata, with the reason if R never ended one.
 
     Such a chunk is tried once more stratum by stratum, so that one stratum does not take others with it.
     Raises EngineError if R finished nothing.
     """
-    progress = Progress(job.strata_per_algorithm)
     progress.start()
     with Pool() as pool:
         lost = calibrate_chunks(calibrate_chunk, job, job.chunks, progress, pool)
@@ -209,13 +214,19 @@ def outcomes(
         yield running[future], result if isinstance(result, Exception) else None
 
 
+def show(uri: str) -> None:
+    """The results as artifacts of the run: a table, and a summary with verdicts, caveats and links."""
+    results = store.open_results(uri)
+    create_table_artifact(artifact_table(results), key="results", description="Calibrated fractions")
+    create_markdown_artifact(markdown_summary(results), key="summary", description="What to know")
+
+
 def final_state(job: Job, manifest: Mapping[str, Any], what: str) -> State[Any]:
     """The state that tells the truth about a published run; its message ends with the results' address."""
     strata = manifest["strata"]
-    failed, not_fitted = strata.get("failed", 0), strata.get("not_fitted", 0)
-    fitted = sum(strata.values()) - failed - not_fitted
-    done = amount(fitted, "stratum", "strata")
-    message = f"{done} {what}, {failed} failed, {not_fitted} not fitted; results: {job.uri}"
+    lost, not_fitted = strata.get("failed", 0), strata.get("not_fitted", 0)
+    fitted = amount(sum(strata.values()) - lost - not_fitted, "stratum", "strata")
+    message = f"{fitted} {what}, {lost} failed, {not_fitted} not fitted; results: {job.uri}"
     if manifest["status"] == steps.COMPLETE:
         complete: State[Any] = Completed(message=message, data=job.uri)
         return complete

@@ -174,6 +174,7 @@ def _group(
         seed=request.seed,
         quantiles=request.quantiles,
         keep_draws=request.keep_draws or bool(request.roll_ups),
+        engine=request.engine,
     )
     return Chunk(
         id="",

@@ -58,6 +58,8 @@ class Batch:
     seed: int = 1
     quantiles: tuple[float, ...] = (0.025, 0.975)
     keep_draws: bool = False
+    engine: Literal["vacal", "vacalibration"] = "vacal"
+    """This project's engine, or the published R package (which is slow, and must be installed)."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,7 @@ def _arguments(r: Any, batch: Batch) -> dict[str, Any]:
         "seed": r.FloatSexpVector([batch.seed]),
         "quantiles": r.FloatSexpVector(batch.quantiles),
         "keep_draws": r.BoolSexpVector([batch.keep_draws]),
+        "engine": _text(r, [batch.engine]),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import platform
 from collections import Counter
@@ -91,7 +90,8 @@ def prepare(request: CalibrationRequest) -> Job:
 
     Raises InputError with every problem, InventoryError, StorageError; nothing is written.
     """
-    _refuse_what_is_not_there(request)
+    if request.matrix_sharing == "joint":
+        raise InputError("matrix_sharing: the joint model is not there yet; use per_stratum")
     inventory = load_inventory(request.matrix.source)
     tabulation = tabulate(request, _own_causes(request, inventory))
     chunks = split(tabulation, inventory, request)
@@ -127,13 +127,6 @@ def resolved(request: CalibrationRequest) -> dict[str, Any]:
     if request.matrix_sharing == "per_stratum":
         used["shrinkage"] = request.shrinkage_used
     return request.model_dump(mode="json") | used
-
-
-def _refuse_what_is_not_there(request: CalibrationRequest) -> None:
-    if request.matrix_sharing == "joint":
-        raise InputError("matrix_sharing: the joint model is not there yet; use per_stratum")
-    if request.engine != "vacal":
-        raise InputError("engine: the published engine is not there yet; use vacal")
 
 
 def _own_causes(request: CalibrationRequest, inventory: Inventory) -> dict[str, tuple[str, ...]] | None:
@@ -194,11 +187,11 @@ Done = Sequence[tuple[Chunk, str | None]]
 def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) -> dict[str, Any]:
     """Write the run's tables and then its manifest, which makes it visible; returns the manifest.
 
-    Raises StorageError, and EngineError if the records do not add up.
+    Raises StorageError, and RuntimeError if the records do not add up.
     """
     strata = pa.concat_tables(_parts(job, done, "strata"))
     records = pa.concat_tables([*_parts(job, done, "records"), *_unplaced(job)])
-    check_records_add_up(dataclasses.replace(job.tabulation, records=records))
+    check_records_add_up(job.tabulation, records)
     totals = _roll_up(job, done, strata, records)
     tables = {
         "csmf": chain(_parts(job, done, "csmf"), totals.get("csmf", ())),

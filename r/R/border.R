@@ -1,19 +1,22 @@
 #' Calibrate a batch for a caller outside of R
 #'
-#' Calls [calibrate_batch()] and tells its caller, who may be another process, all that happens: messages and
-#' warnings through `log` at the moment when they are signalled, an error as a value that keeps its text and class.
+#' Calls [calibrate_batch()] or [calibrate_batch_published()] and tells its caller, who may be another process,
+#' all that happens: messages and warnings through `log` at the moment when they are signalled, an error as a
+#' value that keeps its text and class.
 #'
 #' @param log Function that is called as `log(level, text)`, level `"info"` or `"warning"`.
+#' @param engine `"vacal"`, or `"vacalibration"` for the published engine.
 #' @param ... Arguments of [calibrate_batch()].
 #'
 #' @return A list: either `value`, the result of [calibrate_batch()], or `error` (text), `call` (text, where it
 #'   happened), `class` (character vector) and `problems` (character vector, all that is wrong with the input;
 #'   empty if the input is not to blame).
 #' @export
-calibrate_batch_for_caller <- function(log, ...) {
+calibrate_batch_for_caller <- function(log, engine = c("vacal", "vacalibration"), ...) {
+  calibrate <- switch(match.arg(engine), vacal = calibrate_batch, vacalibration = calibrate_batch_published)
   tryCatch(
     withCallingHandlers(
-      list(value = calibrate_batch(...)),
+      list(value = calibrate(...)),
       message = function(m) {
         log("info", conditionMessage(m))
         invokeRestart("muffleMessage")

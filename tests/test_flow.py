@@ -1,0 +1,342 @@
+"""The flow with a real Prefect server and real R: states, retries, resumption, progress, and what is kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import State
+
+from flows import calibrate as module
+from flows.calibrate import IncompleteError, calibrate
+from flows.progress import Progress
+from tasks import store
+from tasks.errors import InputError
+from tasks.request import CalibrationRequest, parse_request
+from tasks.store import Results, open_results
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+PROVINCES = ("Cabo", "Gaza", "Nampula", "Tete")
+CAUSES = ("congenital_malformation", "pneumonia", "sepsis_meningitis_inf", "ipre", "other", "prematurity")
+
+
+@pytest.fixture(scope="session")
+def counts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Deaths of four provinces by two algorithms."""
+    lines = ["province,algorithm,cause,deaths"]
+    for number, province in enumerate(PROVINCES):
+        for shift, algorithm in enumerate(("eava", "interva")):
+            for index, cause in enumerate(CAUSES):
+                lines.append(
+                    f"{province},{algorithm},{cause},{30 + 7 * ((number + index * (shift + 2)) % 5)}"
+                )
+    path = tmp_path_factory.mktemp("input") / "deaths.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def request_for(counts: Path, tmp_path: Path) -> Callable[..., CalibrationRequest]:
+    def make(**changes: Any) -> CalibrationRequest:
+        fields = {
+            "name": "provinces",
+            "input": {"uri": str(counts), "layout": "counts"},
+            "columns": {"strata": ["province"]},
+            "age_group": "neonate",
+            "country": "Mozambique",
+            "algorithms": ["eava", "interva"],
+            "matrix": {"source": "illustrative"},
+            "draws": 100,
+            "effective_draws": 100,
+            "chunk_strata": 2,
+            "output": str(tmp_path / "store"),
+        }
+        return parse_request(fields | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def undisturbed(counts: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """Checksums of the files of an undisturbed run of a request, by file; the same request is run once."""
+    known: dict[str, dict[str, str]] = {}
+
+    def run(request: CalibrationRequest) -> dict[str, str]:
+        key = request.model_dump_json(exclude={"output"})
+        known[key] = known.get(key) or once(request)
+        return known[key]
+
+    def once(request: CalibrationRequest) -> dict[str, str]:
+        elsewhere = request.model_copy(update={"output": str(tmp_path_factory.mktemp("undisturbed"))})
+        return checksums(open_results(calibrate(elsewhere)))
+
+    return run
+
+
+def checksums(results: Results) -> dict[str, str]:
+    return {file["path"]: file["sha256"] for file in results.manifest["files"]}
+
+
+def r_processes() -> list[int]:
+    """The R processes of this process."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
+    )
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "tasks.r_process" in line]
+
+
+class AtEachFit(Progress):
+    """Progress that does something after each fit, in the task's thread, while R waits or works."""
+
+    action: Callable[[str, int, str], None]
+
+    def of(self, chunk: str) -> Callable[[int, str, int, int], None]:
+        report = super().of(chunk)
+
+        def act(stratum: int, algorithm: str, done: int, total: int) -> None:
+            type(self).action(chunk, stratum, algorithm)
+            report(stratum, algorithm, done, total)
+
+        return act
+
+
+@pytest.fixture
+def at_each_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[Callable[[str, int, str], None]], None]]:
+    def install(action: Callable[[str, int, str], None]) -> None:
+        monkeypatch.setattr(AtEachFit, "action", staticmethod(action), raising=False)
+        monkeypatch.setattr(module, "Progress", AtEachFit)
+
+    yield install
+    assert r_processes() == []
+
+
+def flow_run_of(state: State[Any]) -> UUID:
+    assert state.state_details.flow_run_id is not None
+    return state.state_details.flow_run_id
+
+
+def artifacts_of(state: State[Any]) -> Mapping[str, Any]:
+    with get_client(sync_client=True) as client:
+        of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_of(state)]))
+        return {a.key: a for a in client.read_artifacts(artifact_filter=of_run)}
+
+
+def test_a_request_becomes_a_published_run(request_for: Any) -> None:
+    request = request_for(roll_ups=[[]], keep_draws=True)
+    state = calibrate(request, return_state=True)
+    results = open_results(state.result())
+    assert state.is_completed()
+    assert state.message is not None
+    assert state.message.endswith(f"4 strata calibrated, 0 failed, 0 not fitted; results: {results.uri}")
+    assert results.manifest["status"] == "complete"
+    strata = results.csmf[results.csmf["level"] == "stratum"]
+    assert sorted(set(strata["province"])) == list(PROVINCES)
+    assert strata.groupby(["stratum", "algorithm"])["mean"].sum().to_numpy() == pytest.approx(1)
+    assert set(results.csmf["level"]) == {"stratum", "nation"}
+    assert set(results.draws["draw"]) == set(range(1, 101))
+    assert store.finished_chunks(request.output, results.manifest["run"]) == set()
+    assert {"results", "summary"} <= set(artifacts_of(state))
+    assert r_processes() == []
+
+
+def test_the_same_request_is_recognised_and_not_computed_again(request_for: Any, at_each_fit: Any) -> None:
+    first = calibrate(request_for())
+    fits: list[Any] = []
+    at_each_fit(lambda *fit: fits.append(fit))
+    assert calibrate(request_for(chunk_strata=1)) == first
+    assert fits == []
+    assert calibrate(request_for(), recompute=True) == first
+    assert len(fits) == 4 * 3
+
+
+def test_how_strata_are_dealt_changes_no_byte(request_for: Any, undisturbed: Any) -> None:
+    asked = {"roll_ups": [[]], "keep_draws": True}
+    assert undisturbed(request_for(**asked, chunk_strata=1)) == undisturbed(
+        request_for(**asked, chunk_strata=3)
+    )
+
+
+def test_a_killed_r_process_costs_one_more_try_of_its_chunk(
+    request_for: Any, undisturbed: Any, at_each_fit: Any
+) -> None:
+    expected, fits = undisturbed(request_for()), []
+
+    def kill_once(chunk: str, stratum: int, algorithm: str) -> None:
+        fits.append((chunk, stratum, algorithm))
+        if len(fits) == 2:
+            for pid in r_processes():
+                os.kill(pid, 9)
+
+    at_each_fit(kill_once)
+    results = open_results(calibrate(request_for()))
+    assert checksums(results) == expected
+    assert 4 * 3 < len(fits) <= 4 * 3 + 2 * 2 * 3
+
+
+def test_a_stratum_that_ends_r_does_not_take_the_others_with_it(
+    request_for: Any, at_each_fit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def kill_whenever_nampula_comes(chunk: str, stratum: int, algorithm: str) -> None:
+        tried.append(chunk)
+        strata = chunks[chunk]
+        if strata[stratum].endswith("province=Nampula"):
+            for pid in r_processes():
+                os.kill(pid, 9)
+
+    chunks: dict[str, tuple[str, ...]] = {}
+    real = module.calibrate_chunks
+
+    def remember(run_one: Any, job: Any, parts: Any, progress: Any, pool: Any) -> Any:
+        chunks.update({part.id: part.batch.strata for part in parts})
+        return real(run_one, job, parts, progress, pool)
+
+    monkeypatch.setattr(module, "calibrate_chunks", remember)
+    at_each_fit(kill_whenever_nampula_comes)
+    one_worker = calibrate.with_options(task_runner=module.ThreadPoolTaskRunner(max_workers=1))
+    state = one_worker(request_for(), return_state=True)
+    assert (state.type.value, state.name) == ("FAILED", "CompletedWithFailures")
+    assert "3 strata calibrated, 1 failed, 0 not fitted; results: " in (state.message or "")
+    with pytest.raises(IncompleteError) as caught:
+        state.result()
+    results = open_results(caught.value.uri)
+    assert results.manifest["status"] == "complete_with_failures"
+    assert results.manifest["strata"] == {"calibrated": 3, "failed": 1}
+    failed = results.strata[results.strata["status"] == "failed"]
+    assert set(failed["province"]) == {"Nampula"}
+    assert failed["reason"].str.contains("SIGKILL").all()
+    lost = results.records[results.records["disposition"] == "not_fitted"]
+    assert (set(lost["province"]), set(lost["reason"])) == ({"Nampula"}, {"failed"})
+    raw = results.csmf[results.csmf["province"] == "Nampula"]
+    assert set(raw["status"]) == {"no_result"}
+    assert raw["mean"].isna().all()
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    request_for: Any, undisturbed: Any, at_each_fit: Any
+) -> None:
+    expected = undisturbed(request_for())
+    one_worker = calibrate.with_options(task_runner=module.ThreadPoolTaskRunner(max_workers=1))
+    fits: list[tuple[str, int]] = []
+
+    def stop_in_second_chunk(chunk: str, stratum: int, algorithm: str) -> None:
+        fits.append((chunk, stratum))
+        if len({of for of, _ in fits}) == 2:
+            raise KeyboardInterrupt
+
+    at_each_fit(stop_in_second_chunk)
+    request = request_for()
+    with pytest.raises(BaseException):  # noqa: B017 - whatever Prefect makes of an interruption
+        one_worker(request)
+    assert store.list_runs(request.output) == []
+    first = fits[0][0]
+    at_each_fit(lambda chunk, stratum, algorithm: fits.append((chunk, stratum)))
+    fits.clear()
+    results = open_results(calibrate(request))
+    assert checksums(results) == expected
+    assert first not in {chunk for chunk, _ in fits}
+
+
+def test_bad_input_ends_the_run_before_r_starts(request_for: Any, at_each_fit: Any) -> None:
+    fits: list[Any] = []
+    at_each_fit(lambda *fit: fits.append(fit))
+    request = request_for(columns={"strata": ["district"]})
+    state = calibrate(request, return_state=True)
+    assert (state.type.value, state.name) == ("FAILED", "BadInput")
+    assert "district" in (state.message or "")
+    with pytest.raises(InputError, match="district"):
+        state.result()
+    assert fits == []
+    assert not Path(request.output).exists()
+
+
+def test_a_request_that_is_no_request_is_refused_with_every_problem() -> None:
+    state = calibrate({"name": "no good", "colour": "blue"}, return_state=True)  # type: ignore[arg-type]
+    assert state.name == "BadInput"
+    with pytest.raises(InputError) as caught:
+        state.result()
+    assert len(caught.value.problems) > 3
+
+
+def test_progress_goes_forward_to_100_for_each_algorithm(request_for: Any, monkeypatch: Any) -> None:
+    shown: dict[str, list[float]] = {}
+    real = Progress._show
+
+    def watch(self: Progress, algorithm: str, percent: float) -> None:
+        shown.setdefault(algorithm, []).append(percent)
+        real(self, algorithm, percent)
+
+    monkeypatch.setattr(Progress, "_show", watch)
+    monkeypatch.setattr("flows.progress.SECONDS_BETWEEN", 0.0)
+    state = calibrate(request_for(), return_state=True)
+    artifacts = artifacts_of(state)
+    for algorithm in ("eava", "interva", "ensemble"):
+        artifact = artifacts[f"progress-{algorithm}"]
+        assert (artifact.data, artifact.description) == (100.0, f"{algorithm}: 4 of 4 strata")
+        assert shown[algorithm] == sorted(shown[algorithm])
+        assert shown[algorithm][-1] == 100.0
+        assert max(shown[algorithm][:-1]) <= 99.0
+        assert len(set(shown[algorithm])) > 3
+
+
+def test_runs_are_named_by_the_request_and_tasks_by_their_strata(request_for: Any) -> None:
+    state = calibrate(request_for(), return_state=True)
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(flow_run_of(state))
+    assert run.name.startswith("provinces ")
+    chunks = module.steps.prepare(request_for()).chunks
+    assert [chunk.name for chunk in chunks] == [
+        "neonate Mozambique Cabo .. Gaza",
+        "neonate Mozambique Nampula .. Tete",
+    ]
+
+
+def test_deaths_below_the_minimum_are_reported_and_not_fitted(request_for: Any, tmp_path: Path) -> None:
+    rows = ["province,algorithm,cause,deaths"]
+    for province, deaths in (("large", 40), ("small", 1)):
+        rows += [f"{province},{a},{c},{deaths}" for a in ("eava", "interva") for c in CAUSES]
+    rows += [f"mixed,{a},{c},{40 if a == 'eava' else 1}" for a in ("eava", "interva") for c in CAUSES]
+    path = tmp_path / "small.csv"
+    path.write_text("\n".join(rows))
+    request = request_for(input={"uri": str(path), "layout": "counts"}, minimum_deaths=10, roll_ups=[[]])
+    results = open_results(calibrate(request))
+    assert results.manifest["strata"] == {"calibrated": 2, "not_fitted": 1}
+    strata = results.strata.set_index(["province", "algorithm"])
+    assert strata.loc[("small", "eava"), "status"] == "not_fitted"
+    assert strata.loc[("small", "eava"), "reason"] == "too_few_deaths"
+    assert strata.loc[("small", "eava"), "deaths"] == 6
+    assert strata.loc[("mixed", "eava"), "status"] == "calibrated"
+    assert strata.loc[("mixed", "interva"), "status"] == "not_fitted"
+    assert strata.loc[("mixed", "ensemble"), "status"] == "no_result"
+    records = results.records.set_index(["province", "algorithm"])
+    assert records.loc[("small", "eava"), "disposition"] == "not_fitted"
+    assert records.loc[("mixed", "eava"), "disposition"] == "used"
+    raw = results.csmf.set_index(["level", "province", "algorithm", "cause"])
+    assert raw.loc[("stratum", "small", "eava", "ipre"), "deaths"] == 1
+    assert raw.loc[("stratum", "small", "eava", "ipre"), "raw"] == pytest.approx(1 / 6)
+
+
+def test_no_record_of_a_death_reaches_prefect_or_the_results(
+    request_for: Any, tmp_path: Path, caplog: Any
+) -> None:
+    rows = [f"uuid:secret-{n},{CAUSES[n % 6]},{a}" for n in range(60) for a in ("eava", "interva")]
+    path = tmp_path / "records.csv"
+    path.write_text("\n".join(["ID,cause,algorithm", *rows]))
+    request = request_for(input={"uri": str(path), "layout": "records"}, columns={})
+    state = calibrate(request, return_state=True)
+    results = open_results(state.result())
+    texts = [results.csmf, results.strata, results.records, results.matrices]
+    assert not any("secret" in table.to_csv() for table in texts)
+    assert "secret" not in str(results.manifest) + caplog.text
+    assert not any("secret" in str(a.data) for a in artifacts_of(state).values())
