@@ -89,7 +89,7 @@ def _draws_by_fit(draws: pa.Table) -> dict[tuple[str, str], dict[str, NDArray[np
     lengths = set(draws["values"].combine_chunks().value_lengths().to_pylist())
     if len(lengths) > 1:
         raise ValueError(f"results of one chunk have different numbers of draws: {sorted(lengths)}")
-    values = draws["values"].combine_chunks().flatten().to_numpy().reshape(draws.num_rows, -1)
+    values = _matrix(draws["values"])
     keys = (draws[name].to_pylist() for name in ("stratum", "algorithm", "cause"))
     found: dict[tuple[str, str], dict[str, NDArray[np.float64]]] = defaultdict(dict)
     for row, (stratum, algorithm, cause) in enumerate(zip(*keys, strict=True)):
@@ -132,6 +132,12 @@ def _contribution(
     )
 
 
+def _matrix(lists: pa.ChunkedArray) -> NDArray[Any]:
+    """Lists of one length as the rows of an array."""
+    values = lists.combine_chunks().flatten().to_numpy()
+    return values.reshape(len(lists), len(values) // max(len(lists), 1))
+
+
 def _whole(values: NDArray[np.float64]) -> Whole:
     return np.rint(values).astype(np.int64)
 
@@ -170,7 +176,7 @@ def _to_tables(sums: Mapping[Key, Sum]) -> dict[str, pa.Table]:
 def from_tables(tables: Mapping[str, pa.Table]) -> Iterator[tuple[Key, Sum]]:
     """The sums in the tables that `partial_sums` made."""
     sums = tables["rollup_sums"]
-    draws = sums["draws"].combine_chunks().flatten().to_numpy().reshape(sums.num_rows, -1)
+    draws = _matrix(sums["draws"])
     numbers = {name: sums[name].to_numpy() for name in ("deaths", "raw", "passed")}
     rows: dict[Key, list[int]] = defaultdict(list)
     for row, key in enumerate(

@@ -140,7 +140,7 @@ def _estimates(total: Sum, quantiles: Sequence[float]) -> list[dict[str, Any]]:
 
 
 def _disagreement(estimates: Sequence[dict[str, Any]], rollups: Sequence[dict[str, Any]]) -> None:
-    """Flag causes on which algorithms disagree: their intervals are apart, or none holds the ensemble's mean."""
+    """Flag causes on which algorithms disagree: intervals apart, or none holds the ensemble's mean."""
     for cause in dict.fromkeys(row["cause"] for row in estimates):
         rows = [row for row in estimates if row["cause"] == cause]
         single = [r for r in rows if r["algorithm"] != ENSEMBLE and r["status"] == "calibrated"]

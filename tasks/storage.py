@@ -7,7 +7,6 @@ retries with jitter (3 further tries), and s3fs, whose own retries would multipl
 
 from __future__ import annotations
 
-import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -48,7 +47,8 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     config = dict(S3_CONFIG)
     if os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
         config["s3"] = {"addressing_style": "path"}  # few servers but Amazon's give every bucket a host name
-    s3 = fsspec.filesystem("s3", config_kwargs=config, use_listings_cache=False)
+    # one request reads a file, so that it is of one moment; listings are of now
+    s3 = fsspec.filesystem("s3", config_kwargs=config, use_listings_cache=False, max_concurrency=1)
     s3.retries = 1
     return s3, uri.removeprefix("s3://").rstrip("/")
 
@@ -67,7 +67,8 @@ def errors(uri: str) -> Iterator[None]:
 
 def _reason(error: Exception, *, remote: bool) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, ClientError) else error
-    code = cause.response.get("Error", {}).get("Code", "") if isinstance(cause, ClientError) else ""
+    response = cause.response if isinstance(cause, ClientError) else {}
+    code = response.get("Error", {}).get("Code", "")
     if isinstance(error, NoCredentialsError):
         return "no AWS credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, PermissionError):
@@ -82,8 +83,10 @@ def _reason(error: Exception, *, remote: bool) -> str:
         name = type(error).__name__
         return f"the object store could not be reached ({name}); check AWS_ENDPOINT_URL and the network"
     if remote:
-        busy = isinstance(error, OSError) and error.errno == errno.EBUSY
-        what = "is too busy" if busy else "failed"
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+        if status < 500:
+            return f"the object store refused it ({code})"
+        what = "is too busy" if status == 503 else "failed"
         return f"the object store {what} ({code or type(error).__name__}); try again later"
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
 
@@ -143,8 +146,9 @@ class Storage:
     def files(self, folder: str) -> dict[str, datetime]:
         """Every file below a folder by its path under the root, with the time of its last change (UTC)."""
         with self._at(folder) as (fs, full):
-            start = len(full) - len(folder)
-            return {name[start:]: _changed(info) for name, info in fs.find(full, detail=True).items()}
+            start = len(full) - len(folder) + (not folder)
+            found = fs.find(full, detail=True)  # may name the folder itself when files appear meanwhile
+            return {n[start:]: _changed(info) for n, info in found.items() if info["type"] == "file"}
 
     def folders(self, folder: str) -> list[str]:
         """Names of the folders directly in a folder, sorted."""

@@ -3,8 +3,7 @@
     <root>/runs/<run id>/{csmf,strata,records,matrices[,rollups][,draws]}.parquet, timings.json
     <root>/runs/<run id>/manifest.json          written last: a run is there if its manifest is
     <root>/csmf/name=<name>/run=<run id>/csmf.parquet    the dataset over all runs, put after the manifest
-    <root>/work/<run id>/<chunk id>/            finished chunks of an unfinished run; `done.json` is written
-    last
+    <root>/work/<run id>/<chunk id>/          a finished chunk: each table after its SHA-256; `done` is last
 
 Every object is put whole (tasks/storage.py). Two writers of one run write the same bytes, so they do no harm;
 no lock is needed, and none would hold on every object store.
@@ -45,6 +44,7 @@ DESCRIPTION = (
     "records",
     "warnings",
 )  # what the caller of `publish` tells of the run, each documented in docs/outputs.md
+_DONE, _DIGEST = "done", hashlib.sha256().digest_size
 _NO_PART_OF_IDENTITY = ("name", "output", "chunk_strata", "roll_up_weights")
 
 
@@ -79,32 +79,28 @@ def run_id(
 
 def put_chunk(root: str, run: str, chunk: str, tables: Mapping[str, pa.Table]) -> None:
     """Keep the tables of a finished chunk, so that a resumed run need not compute it again."""
-    storage, folder, checksums = Storage(root), f"work/{run}/{chunk}", {}
+    storage, folder = Storage(root), f"work/{run}/{chunk}"
     for name, table in tables.items():
         data = parquet.to_bytes(table)
-        storage.write(f"{folder}/{name}.parquet", data)
-        checksums[name] = hashlib.sha256(data).hexdigest()
-    storage.write(f"{folder}/done.json", _json(checksums))
+        storage.write(f"{folder}/{name}", hashlib.sha256(data).digest() + data)
+    storage.write(f"{folder}/{_DONE}", b"done\n")
 
 
 def finished_chunks(root: str, run: str) -> set[str]:
     """Ids of the chunks that are there whole."""
     files = (path.split("/") for path in Storage(root).files(f"work/{run}"))
-    return {parts[-2] for parts in files if parts[-1] == "done.json"}
+    return {parts[-2] for parts in files if parts[-1] == _DONE}
 
 
 def read_chunk(root: str, run: str, chunk: str, table: str) -> pa.Table | None:
     """A table of a finished chunk; None if it has no such table. Raises StorageError if it is damaged."""
     storage, folder = Storage(root), f"work/{run}/{chunk}"
-    done = storage.read(f"{folder}/done.json")
-    if done is None:
-        raise StateError(f"chunk {chunk} of run {run} is not finished")
-    checksums = json.loads(done)
-    if table not in checksums:
+    sealed = storage.read(f"{folder}/{table}")
+    if sealed is None:
         return None
-    data = storage.read(f"{folder}/{table}.parquet")
-    if data is None or hashlib.sha256(data).hexdigest() != checksums[table]:
-        storage.remove(f"{folder}/done.json")
+    digest, data = sealed[:_DIGEST], sealed[_DIGEST:]
+    if hashlib.sha256(data).digest() != digest:
+        storage.remove(f"{folder}/{_DONE}")
         raise StorageError(
             f"{storage.uri(folder)}: table {table} is damaged; run again, the chunk will be redone"
         )
