@@ -51,9 +51,9 @@ def read_installed(package: Path) -> tuple[tuple[Matrix, ...], str]:
         index = _plain(_parse(database.with_suffix(".rdx").read_bytes(), ".rds"))
         name = next(name for name in OBJECT_NAMES if name in index["variables"])
         offset, length = (int(number) for number in index["variables"][name].values)
-        with database.with_suffix(".rdb").open("rb") as file:
-            file.seek(offset)
-            chunk = file.read(length)
+        with database.with_suffix(".rdb").open("rb") as objects:
+            objects.seek(offset)
+            chunk = objects.read(length)
         data = _inflate(chunk) if index["compressed"].values[0] else chunk
         return _from_object({name: _plain(_parse(data, ".rds"))})
     except (OSError, KeyError, StopIteration) as problem:
