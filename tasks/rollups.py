@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tasks.rollup_plan import Plan
 from tasks.rollup_sums import UNIT, WEIGHT_UNIT, Key, Sum, from_tables
-from tasks.schema import DEFAULT_QUANTILES, columns, conform, quantile_name
+from tasks.schema import DEFAULT_QUANTILES, conform, quantile_name
 
 ENSEMBLE = "ensemble"
 NOOP = 0.005  # largest move of a fraction that counts as none
@@ -59,8 +59,8 @@ def combine(
     estimates = [row for key in order for row in finished[key][0]]
     rollups = [finished[key][1] for key in order]
     return (
-        conform("csmf", _columns(estimates, "csmf"), quantiles=quantiles, **shape),
-        conform("rollups", _columns(rollups, "rollups"), **shape),
+        conform("csmf", _columns(estimates), quantiles=quantiles, **shape),
+        conform("rollups", _columns(rollups), **shape),
     )
 
 
@@ -152,6 +152,6 @@ def _disagreement(estimates: Sequence[dict[str, Any]], rollups: Sequence[dict[st
                 row["flags"] = [*row["flags"], "algorithms_disagree"]
 
 
-def _columns(rows: Sequence[Mapping[str, Any]], table: str) -> dict[str, list[Any]]:
-    names = dict.fromkeys(name for row in rows for name in row) or [c.name for c in columns(table)]
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}

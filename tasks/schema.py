@@ -278,11 +278,11 @@ def conform(
 ) -> pa.Table:
     """`data` with the columns, order and types of the table; refuses what does not belong.
 
-    `constants` are columns with one value for all rows (those that the table has are taken). A column that
-    may be null is null where it is absent. `flags` may be lists of names or joined text; `caveat` is
-    written from it. The table `draws` comes compact: one row for each stratum, algorithm and cause, with
-    `values`, a list. Raises ValueError (a defect of the caller, not of the user's data) naming every column
-    that is wrong.
+    `constants` are columns with one value for all rows (those that the table has are taken); its `flags`,
+    names of what holds for the whole run, are added to those of each row. A column that may be null is null
+    where it is absent. `flags` may be lists of names or joined text; `caveat` is written from it. The table
+    `draws` comes compact: one row for each stratum, algorithm and cause, with `values`, a list. Raises
+    ValueError (a defect of the caller, not of the user's data) naming every column that is wrong.
     """
     wanted = columns(table, strata_columns, quantiles)
     if table == "draws":
@@ -292,9 +292,10 @@ def conform(
     arrays |= {
         name: pa.repeat(pa.scalar(value), rows) if value is not None else pa.nulls(rows)
         for name, value in (constants or {}).items()
-        if name in names and name not in arrays
+        if name in names and name not in arrays and name != "flags"
     }
-    arrays["flags"] = _joined(arrays.get("flags"), arrays.get("illustrative"), rows)
+    always = (constants or {}).get("flags", ())
+    arrays["flags"] = _joined(arrays.get("flags"), arrays.get("illustrative"), rows, always)
     arrays["caveat"] = _caveats(arrays["flags"])
     problems = [f"{name}: no such column" for name in arrays if name not in names]
     fitted = [_fit(column, arrays.get(column.name), rows, problems) for column in wanted]
@@ -376,8 +377,8 @@ def _arrays(data: pa.Table | pd.DataFrame | Mapping[str, Any]) -> tuple[dict[str
     return arrays, max((len(array) for array in arrays.values()), default=0)
 
 
-def _joined(flags: Any, illustrative: Any, rows: int) -> pa.Array:
-    """One `flags` text a row, `illustrative` among them wherever the column of that name is true."""
+def _joined(flags: Any, illustrative: Any, rows: int, always: Iterable[str]) -> pa.Array:
+    """One `flags` text a row, with those of the run, and `illustrative` where the column of that name is true."""
     cells = flags.to_pylist() if flags is not None else [()] * rows
     made_up = illustrative.to_pylist() if illustrative is not None else [False] * rows
     known: dict[tuple[Any, Any], str] = {}
@@ -386,7 +387,7 @@ def _joined(flags: Any, illustrative: Any, rows: int) -> pa.Array:
         key = (cell if isinstance(cell, str | None) else tuple(cell), is_made_up)
         if key not in known:
             names = split_flags(cell) if isinstance(cell, str) else cell or ()
-            known[key] = join_flags([*names, *(["illustrative"] if is_made_up else [])])
+            known[key] = join_flags([*names, *always, *(["illustrative"] if is_made_up else [])])
         joined.append(known[key])
     return pa.array(joined, TEXT)
 
@@ -400,7 +401,7 @@ def _caveats(flags: pa.Array) -> pa.Array:
 def _fit(column: Column, array: Any, rows: int, problems: list[str]) -> Any:
     """The array with the column's type, what is wrong added to `problems`."""
     if array is None:
-        if not column.null:
+        if rows and not column.null:
             problems.append(f"{column.name}: missing")
         return pa.nulls(rows, column.type)
     try:

@@ -103,6 +103,12 @@ def test_made_up_matrices_flag_every_row_of_every_table() -> None:
         assert FLAGS["illustrative"] in table["caveat"].to_pylist()[0]
 
 
+def test_flags_of_the_run_are_added_to_those_of_each_row() -> None:
+    constants = {**CONSTANTS, "flags": ["inventory_not_verified"]}
+    table = schema.conform("records", {**RECORD, "flags": [["not_converged"]]}, constants=constants)
+    assert set(schema.split_flags(table["flags"][0].as_py())) == {"inventory_not_verified", "not_converged"}
+
+
 @given(st.sets(st.sampled_from(sorted(FLAGS))))
 def test_flags_survive_their_text(flags: set[str]) -> None:
     assert set(schema.split_flags(schema.join_flags(flags))) == flags
