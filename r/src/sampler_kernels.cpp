@@ -36,13 +36,9 @@ vacal::Problem read_problem(const cpp11::list& x) {
   return problem;
 }
 
-vacal::Fit sample_by(const std::string& method, const vacal::Problem& problem, vacal::Work work,
-                     const vacal::Key& key) {
-  const auto heartbeat = [] { cpp11::check_user_interrupt(); };
-  if (method == "auto") return vacal::sample(problem, work, key, heartbeat);
-  if (work.budget <= 0) work.budget = vacal::sampling::default_budget;
-  if (method == "nuts") return vacal::sampling::sample_nuts(problem, work, key, heartbeat);
-  return vacal::sampling::sample_exact(problem, work, key, heartbeat);
+vacal::Method method_named(const std::string& name) {
+  if (name == "importance") return vacal::Method::importance;
+  return name == "nuts" ? vacal::Method::nuts : vacal::Method::automatic;
 }
 
 }  // namespace
@@ -55,7 +51,8 @@ cpp11::writable::list sample_problem_(cpp11::list problem, cpp11::list work, std
   w.budget = static_cast<long long>(cpp11::as_cpp<double>(work["budget"]));
   const vacal::Key key{static_cast<std::uint64_t>(cpp11::as_cpp<double>(work["seed"])), vacal::hash_text(stratum),
                        vacal::hash_text(fit)};
-  const vacal::Fit f = sample_by(method, read_problem(problem), w, key);
+  const auto heartbeat = [] { cpp11::check_user_interrupt(); };
+  const vacal::Fit f = vacal::sample(read_problem(problem), w, key, heartbeat, method_named(method));
   return {"p"_nm = cpp11::writable::doubles(f.p.begin(), f.p.end()),
           "rhat"_nm = f.rhat,
           "ess_bulk"_nm = f.ess_bulk,

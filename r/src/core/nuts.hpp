@@ -16,6 +16,7 @@ namespace vacal {
 //   int dimension() const;
 //   int dense() const;                                    // leading coordinates with a dense metric, 0 for none
 //   double evaluate(const double* x, double* gradient);   // log-density up to a constant
+//   std::vector<double> start(Rng&) const;                // a point to start from, padded; for NutsChains
 // where both arrays have room for padded(dimension()) values. Trees are built leaf by leaf, with momenta kept at
 // O(depth) checkpoints (Phan, Pradhan and Jankowiak 2019), so that no subtree is ever copied.
 
@@ -258,11 +259,10 @@ template <class Density>
 class NutsChains {
  public:
   NutsChains(const Density& density, const Key& key, int n_chains, std::function<void()> heartbeat)
-      : heartbeat_(std::move(heartbeat)), jitter_(key, 0), metric_(density.dimension(), density.dense()), step_(0.75) {
+      : heartbeat_(std::move(heartbeat)), jitter_(key, 0), metric_(density.dimension(), density.dense()), step_(0.65) {
     for (int c = 0; c < n_chains; ++c) {
       Rng rng(key, static_cast<std::uint64_t>(c) + 1);
-      const std::vector<double> start = density.start(rng);
-      chains_.emplace_back(density, rng, start);
+      chains_.emplace_back(density, rng, finite_start(density, rng));
     }
   }
 
@@ -348,6 +348,15 @@ class NutsChains {
     double count_ = 0;
     std::vector<double> mean_, square_, change_, product_;
   };
+
+  static std::vector<double> finite_start(Density density, Rng& rng) {
+    std::vector<double> gradient(padded(density.dimension()));
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      const std::vector<double> start = density.start(rng);
+      if (std::isfinite(density.evaluate(start.data(), gradient.data()))) return start;
+    }
+    throw SamplingError("no starting point has a finite density");
+  }
 
   NutsTransition move(NutsChain<Density>& chain, double step) {
     const NutsTransition t = chain.step(step);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -14,29 +16,38 @@
 
 namespace vacal {
 
+enum class Method { automatic, importance, nuts };
+
 namespace sampling {
 
-constexpr int n_chains = 4;
-constexpr long long default_budget = 20000000;
+constexpr int n_chains = 4;                        // chains of NUTS, replicates of importance sampling
+constexpr long long default_budget = 20000000;     // density evaluations, or proposals
 constexpr double rhat_limit = 1.01;
+constexpr double least_efficiency = 0.04;          // of importance sampling: below it NUTS is quicker
+constexpr double hopeless_rhat = 1.05;             // above it after `patience` times the draws asked for: give up
+constexpr int patience = 4;
 
-using Pool = std::vector<std::vector<double>>;  // draws of p, one vector a chain: iterations x C
+using Pool = std::vector<std::vector<double>>;  // draws of p before thinning, by chain: iterations x C
+
+inline double asked_draws(const Work& work) { return std::max<double>(work.draws, work.effective_draws); }
 
 // Worst over causes: largest R-hat, smallest effective sizes. Causes that never vary are left out.
 inline void set_diagnostics(const Pool& pool, int c, Fit& fit) {
-  fit.rhat = 1;
-  fit.ess_bulk = fit.ess_tail = std::numeric_limits<double>::infinity();
   const std::size_t n = pool.front().size() / c;
+  fit.rhat = 1;
+  fit.ess_bulk = fit.ess_tail = static_cast<double>(n * pool.size());
+  bool varies = false;
   for (int j = 0; j < c; ++j) {
     diagnostics::Chains chains(pool.size(), std::vector<double>(n));
     for (std::size_t m = 0; m < pool.size(); ++m) {
       for (std::size_t i = 0; i < n; ++i) chains[m][i] = pool[m][i * c + j];
     }
     const diagnostics::Diagnostics d = diagnostics::diagnose(chains);
-    if (std::isnan(d.ess_bulk)) continue;
-    fit.rhat = std::max(fit.rhat, d.rhat);
-    fit.ess_bulk = std::min(fit.ess_bulk, d.ess_bulk);
-    if (!std::isnan(d.ess_tail)) fit.ess_tail = std::min(fit.ess_tail, d.ess_tail);
+    if (std::isnan(d.ess_bulk) || std::isnan(d.rhat)) continue;
+    fit.rhat = varies ? std::max(fit.rhat, d.rhat) : d.rhat;
+    fit.ess_bulk = varies ? std::min(fit.ess_bulk, d.ess_bulk) : d.ess_bulk;
+    if (!std::isnan(d.ess_tail)) fit.ess_tail = varies ? std::min(fit.ess_tail, d.ess_tail) : d.ess_tail;
+    varies = true;
   }
 }
 
@@ -44,9 +55,24 @@ inline bool reached(const Fit& fit, const Work& work) {
   return fit.rhat <= rhat_limit && fit.ess_bulk >= work.effective_draws;
 }
 
+// What is missing, in words; nothing for a converged fit.
+inline std::string shortfall(const Fit& fit, const Work& work) {
+  char text[160];
+  if (fit.rhat > hopeless_rhat) {
+    std::snprintf(text, sizeof text, "chains disagree (R-hat %.2f): the posterior has modes apart", fit.rhat);
+  } else if (!reached(fit, work)) {
+    std::snprintf(text, sizeof text, "stopped at R-hat %.3f and bulk effective size %.0f of %.0f asked for", fit.rhat,
+                  fit.ess_bulk, work.effective_draws);
+  } else {
+    return "";
+  }
+  return text;
+}
+
 // Evenly spaced draws of the pool, chain after chain.
 inline std::vector<double> thin(const Pool& pool, int c, int draws) {
   std::vector<double> kept;
+  kept.reserve(static_cast<std::size_t>(draws) * c);
   const std::size_t n = pool.front().size() / c, total = n * pool.size();
   for (int d = 0; d < draws; ++d) {
     const std::size_t at = static_cast<std::size_t>((d + 0.5) * static_cast<double>(total) / draws);
@@ -57,35 +83,35 @@ inline std::vector<double> thin(const Pool& pool, int c, int draws) {
 }
 
 // The next number of iterations a chain, from the effective size so far.
-inline int next_target(const Fit& fit, const Work& work, int done) {
-  const double factor = fit.ess_bulk > 0 ? 1.05 * work.effective_draws / fit.ess_bulk : 2.0;
-  return static_cast<int>(done * std::min(2.0, std::max(1.05, factor))) + 1;
+inline int next_length(const Fit& fit, const Work& work, int done) {
+  const double factor = 1.05 * work.effective_draws / std::max(fit.ess_bulk, 1.0);
+  return static_cast<int>(done * std::min(2.0, std::max(1.1, factor))) + 1;
 }
 
+// NUTS until R-hat and effective size are reached, the budget is spent or the chains keep disagreeing.
 inline Fit sample_nuts(const Problem& problem, const Work& work, const Key& key,
                        const std::function<void()>& heartbeat) {
   const int c = problem.n_causes;
-  Posterior posterior(problem);
-  NutsChains<Posterior> chains(posterior, key, n_chains, heartbeat);
+  NutsChains<Posterior> chains(Posterior(problem), key, n_chains, heartbeat);
+  chains.warm_up();
   Fit fit;
   fit.sampler = "nuts";
-  chains.warm_up();
   Pool pool(n_chains);
   std::vector<double> p(c);
-  int done = 0;
-  int target = static_cast<int>(std::ceil(std::max<double>(work.draws, work.effective_draws) / n_chains));
-  while (chains.evaluations() < work.budget || done * n_chains < 4 * n_chains) {
-    for (; done < target && chains.evaluations() < work.budget; ++done) {
-      chains.advance([&](std::size_t m, auto& chain) {
+  int length = static_cast<int>(std::ceil(asked_draws(work) / n_chains));
+  for (int done = 0; !fit.converged;) {
+    for (; done < length && (done < 50 || chains.evaluations() < work.budget); ++done) {
+      chains.advance([&](std::size_t m, NutsChain<Posterior>& chain) {
         chain.density().fractions(chain.position().data(), p.data());
         pool[m].insert(pool[m].end(), p.begin(), p.end());
       });
     }
     set_diagnostics(pool, c, fit);
-    if (reached(fit, work)) break;
-    target = next_target(fit, work, done);
+    fit.converged = reached(fit, work);
+    const bool hopeless = fit.rhat > hopeless_rhat && done * n_chains >= patience * asked_draws(work);
+    if (hopeless || chains.evaluations() >= work.budget) break;
+    length = next_length(fit, work, done);
   }
-  fit.converged = reached(fit, work);
   fit.acceptance = chains.acceptance();
   fit.evaluations = chains.evaluations();
   fit.divergences = chains.divergences();
@@ -93,20 +119,20 @@ inline Fit sample_nuts(const Problem& problem, const Work& work, const Key& key,
   return fit;
 }
 
-// Copies of each replicate's draws by their weights, all chains equally long.
+// The replicates' draws, each resampled by its weights to the length of the shortest.
 inline Pool resample_replicates(const std::vector<WeightedDraws>& replicates, Rng& rng) {
   std::size_t length = replicates.front().size();
   for (const WeightedDraws& r : replicates) length = std::min(length, r.size());
-  Pool pool(replicates.size());
-  for (std::size_t r = 0; r < replicates.size(); ++r) pool[r] = resampled(replicates[r], length, rng);
+  Pool pool;
+  for (const WeightedDraws& r : replicates) pool.push_back(resampled(r, length, rng));
   return pool;
 }
 
-// Independent replicates of importance sampling. Not converged where the pilot (the first 4 x 500 proposals) or a
-// later round keeps less than `least_efficiency` of the proposals.
+// Independent replicates of importance sampling for one algorithm. The pilot (4 x 500 proposals) and every later
+// round can end it, unconverged and without draws, where it keeps too little.
 inline Fit sample_exact(const Problem& problem, const Work& work, const Key& key,
                         const std::function<void()>& heartbeat) {
-  constexpr double least_efficiency = 0.04;
+  constexpr int round = 500;
   ExactSampler sampler(problem);
   std::vector<WeightedDraws> replicates(n_chains);
   std::vector<Rng> streams;
@@ -117,15 +143,15 @@ inline Fit sample_exact(const Problem& problem, const Work& work, const Key& key
   Rng rng(key, 99);
   Fit fit;
   fit.sampler = "importance";
-  double target = 1.1 * std::max<double>(work.draws, work.effective_draws);
+  double target = 1.1 * asked_draws(work);
   while (fit.evaluations < work.budget && !fit.converged) {
     double effective = 0, kept = 0;
     for (int r = 0; r < n_chains; ++r) {
-      sampler.propose(500, streams[r], replicates[r]);
+      sampler.propose(round, streams[r], replicates[r]);
       effective += weight_quality(replicates[r].log_weight).effective;
       kept += static_cast<double>(replicates[r].size());
     }
-    fit.evaluations += 500 * n_chains;
+    fit.evaluations += round * n_chains;
     fit.acceptance = kept / static_cast<double>(fit.evaluations);
     heartbeat();
     if (effective < least_efficiency * static_cast<double>(fit.evaluations)) return fit;
@@ -138,25 +164,58 @@ inline Fit sample_exact(const Problem& problem, const Work& work, const Key& key
   return fit;
 }
 
+inline void check(const Problem& problem) {
+  for (double beta : problem.prior) {
+    if (!(beta > 0 && std::isfinite(beta))) throw SamplingError("a parameter of the prior of the CSMF is not positive");
+  }
+  for (const AlgorithmData& data : problem.algorithms) {
+    for (double x : data.counts) {
+      if (!(x >= 0 && std::isfinite(x))) throw SamplingError("a count is negative or not finite");
+    }
+    for (double x : data.matrix) {
+      if (!(x >= 0 && std::isfinite(x))) throw SamplingError("a matrix has a negative entry or one that is not finite");
+    }
+  }
+}
+
+inline void check_draws(const Fit& fit) {
+  for (double x : fit.p) {
+    if (!std::isfinite(x)) throw SamplingError("the sampler broke down: a drawn fraction is not finite");
+  }
+}
+
+inline Fit choose_and_sample(const Problem& problem, const Work& work, const Key& key,
+                             const std::function<void()>& heartbeat, Method method) {
+  std::string why = std::to_string(problem.algorithms.size()) + " algorithms";
+  char share[80] = "";
+  if (problem.algorithms.size() == 1 && method != Method::nuts) {
+    Fit fit = sample_exact(problem, work, key, heartbeat);
+    std::snprintf(share, sizeof share, "%.1f%% of independent proposals kept", 100 * fit.acceptance);
+    fit.reason = std::string("one algorithm: ") + share;
+    if (fit.converged) return fit;
+    why = std::string("importance sampling is too wasteful: ") + share;
+  }
+  if (method == Method::importance) throw SamplingError("importance sampling cannot serve this problem: " + why);
+  if (method == Method::nuts) why = "asked for";
+  Fit fit = sample_nuts(problem, work, key, heartbeat);
+  const std::string missing = shortfall(fit, work);
+  fit.reason = why + (missing.empty() ? "" : "; " + missing);
+  return fit;
+}
+
 }  // namespace sampling
 
-// Draws from the posterior of p, by the method that suits the problem; the same numbers for the same key.
-// heartbeat is called often and may throw to stop. Throws SamplingError where there is no posterior to draw from.
-inline Fit sample(const Problem& problem, const Work& asked, const Key& key, const std::function<void()>& heartbeat) {
+// Draws from the posterior of p by the method that suits the problem (or the one asked for); the same draws for the
+// same problem, work and key. heartbeat is called often and may throw to stop. A fit that falls short of what was
+// asked for within the budget says so (converged, reason). Throws SamplingError where there is nothing to draw from.
+inline Fit sample(const Problem& problem, const Work& asked, const Key& key, const std::function<void()>& heartbeat,
+                  Method method = Method::automatic) {
   Work work = asked;
   if (work.budget <= 0) work.budget = sampling::default_budget;
-  if (problem.algorithms.size() == 1) {
-    Fit fit = sampling::sample_exact(problem, work, key, heartbeat);
-    if (fit.converged) {
-      fit.reason = "one algorithm: exact independent draws";
-      return fit;
-    }
-    Fit nuts = sampling::sample_nuts(problem, work, key, heartbeat);
-    nuts.reason = "importance sampling keeps too few draws";
-    return nuts;
-  }
-  Fit fit = sampling::sample_nuts(problem, work, key, heartbeat);
-  fit.reason = "several algorithms";
+  if (work.draws < 1) throw SamplingError("at least one draw must be asked for");
+  sampling::check(problem);
+  Fit fit = sampling::choose_and_sample(problem, work, key, heartbeat, method);
+  sampling::check_draws(fit);
   return fit;
 }
 
