@@ -5,7 +5,7 @@ The order of the reasons is the order of the CASE below: a record has the first 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from tasks.causes import AGE_GROUPS, CauseList, nearest, normal, other_age_group
@@ -91,14 +91,8 @@ def _label_meanings(records: Records, request: CalibrationRequest) -> None:
         "country": [_country(label) for label in records.codes["country"].labels],
     }
     for column, known in meanings.items():
-        records.lookup(
-            f"{column}_label",
-            {
-                "code": list(range(len(known))),
-                "name": [name for name, _ in known],
-                "state": [state for _, state in known],
-            },
-        )
+        rows = [(code, name, state) for code, (name, state) in enumerate(known)]
+        records.lookup(f"{column}_label", ("code", "name", "state"), rows)
 
 
 def _algorithm(label: str | None, request: CalibrationRequest) -> tuple[str, str]:
@@ -132,7 +126,7 @@ def _places(records: Records, request: CalibrationRequest) -> None:
     ages, countries = (
         dict(records.rows(f"SELECT code, name FROM {c}_label")) for c in ("age_group", "country")
     )
-    rows: list[list[object]] = []
+    rows: list[Sequence[int | str | None]] = []
     for codes in found:
         values = [ages[codes[0]], countries[codes[1]]]
         values += [records.codes[c].labels[n] or MISSING for c, n in zip(columns[2:], codes[2:], strict=True)]
@@ -141,7 +135,7 @@ def _places(records: Records, request: CalibrationRequest) -> None:
         names = ("age_group", "country", *request.columns.strata)
         rows.append([*codes, stratum_key(dict(zip(names, values, strict=True))), *values])
     titles = [*columns, "stratum", *(f"{column}_value" for column in columns)]
-    records.lookup("place", dict(zip(titles, map(list, zip(*rows, strict=True)), strict=True)))
+    records.lookup("place", titles, rows)
 
 
 def stratum_key(values: Mapping[str, str]) -> str:
@@ -164,10 +158,7 @@ def _cause_meanings(records: Records, causes: Mapping[str, CauseList]) -> None:
         if ages[age] in causes:
             match = causes[ages[age]].match(records.codes["cause"].labels[label])
             rows.append((age, label, match.cause, match.treatment))
-    columns = zip(*rows, strict=True) if rows else ([], [], [], [])
-    records.lookup(
-        "treatment", dict(zip(("age_group", "label", "cause", "treatment"), map(list, columns), strict=True))
-    )
+    records.lookup("treatment", ("age_group", "label", "cause", "treatment"), rows)
 
 
 def unknown_label(column: str, label: str, known: Iterable[str]) -> str:

@@ -45,12 +45,10 @@ class Problems:
         self._rows("count", f"bad = {BAD_COUNT}", "without a whole number of deaths, 0 or more")
         most_probable = "take the most probable cause of each death first, and mark it 1"
         self._rows("", f"bad = {PROBABILITY}", f"with probabilities; {most_probable}")
-        if self._counts or self._request.bad_records == "refuse":
-            self._rows(
-                "", f"bad = {UNREADABLE}", "with more or fewer cells than row 1, which names the columns"
-            )
         if self._request.bad_records == "refuse":
             self._bad_records()
+        elif self._counts:  # how many deaths such a row has is not known
+            self._unreadable()
         self._refused_causes("unmapped", self._request.unmapped_causes)
         self._refused_causes("undetermined", self._request.undetermined_causes)
         return self._found
@@ -58,13 +56,17 @@ class Problems:
     def _broken_cells(self) -> None:
         """A quotation mark that is not closed takes the next rows into one cell; such a cell is not shown."""
         for column, codes in self._records.codes.items():
-            broken = [str(n) for n, label in enumerate(codes.labels) if label and "\n" in label]
+            broken = [str(n) for n, label in enumerate(codes.labels) if _of_several_lines(label)]
             if broken:
                 what = f"with a cell of several lines; most often {OPEN_QUOTE}"
                 self._rows(column, f"{column} IN ({', '.join(broken)})", what)
 
+    def _unreadable(self) -> None:
+        self._rows("", f"bad = {UNREADABLE}", "with more or fewer cells than row 1, which names the columns")
+
     def _bad_records(self) -> None:
         before = len(self._found)
+        self._unreadable()
         for column, names in (
             ("algorithm", self._request.algorithms),
             ("age_group", AGE_GROUPS),
@@ -130,8 +132,10 @@ class Problems:
             GROUP BY ALL ORDER BY total DESC, min(pos)"""
         )
         unit = "death" if self._counts else "record"
+        texts = self._records.codes[column].labels
+        found = [row for row in found if not _of_several_lines(texts[row[1]])]
         for age_group, code, total, rows, first in found[:MAX_LABELS]:
-            text = self._records.codes[column].labels[code] or ""
+            text = texts[code] or ""
             where = self._where(first, rows, column)
             self._found.append(f"{where}: {sentence(age_group, text)} ({amount(total, unit)})")
         if rest := found[MAX_LABELS:]:
@@ -139,7 +143,7 @@ class Problems:
             self._found.append(
                 f"{amount(len(rest), 'more such label')} in column '{column}' ({amount(total, unit)})"
             )
-        return True
+        return bool(found)
 
     def _rows(self, column: str, condition: str, what: str) -> None:
         """One problem for all records that fit."""
@@ -159,7 +163,7 @@ class Problems:
             name = self._column(column, file)
             place = f"{self._names[file]}, column {show(name)}" if name else self._names[file]
             if numbers[0]:
-                place += f", {'row' if rows == 1 else 'rows'} {', '.join(map(str, numbers))}"
+                place += f", {'row' if len(numbers) == 1 else 'rows'} {', '.join(map(str, numbers))}"
             parts.append(place)
         more = rows - len(first) if first[0] & _ROW_MASK else 0
         return "; ".join(parts) + (f" and {more} more" if more else "")
@@ -170,6 +174,10 @@ class Problems:
         if part in plan.labels:
             return plan.labels[part].column or ""
         return {"id": plan.id, "count": plan.count}.get(part) or ""
+
+
+def _of_several_lines(label: str | None) -> bool:
+    return label is not None and ("\n" in label or "\r" in label)
 
 
 def _seen(table: str, has_ids: bool) -> str:

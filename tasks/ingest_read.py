@@ -11,6 +11,7 @@ import hashlib
 import io
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from tasks.ingest_files import BLOCK, SourceFile, sha256_of
 
 HEADER_BYTES = 1 << 20
 BATCH_ROWS = 1 << 18
+CSV_BLOCK = 16 << 20
 EMPTY: Any = pa.scalar("")
 DELIMITERS = ",;\t"
 NOT_UTF8 = "is not UTF-8 text; save it as CSV UTF-8"
@@ -58,7 +60,8 @@ class FileReader:
             if self.source.format == "parquet":
                 self.names = list(_parquet(file, self.source.name).schema_arrow.names)
                 return
-            text = _decompressed(file).read(HEADER_BYTES)
+            with _sound(self.source.name):
+                text = _decompressed(file).read(HEADER_BYTES)
         self.names, self.delimiter = _header(bytes(text), self.source.name)
 
     def batches(self, wanted: Sequence[str]) -> Iterator[Batch]:
@@ -85,19 +88,13 @@ class FileReader:
         stream = _Counting(file)
         text = _Counting(_decompressed(stream))
         start = 2
-        try:
+        with _sound(self.source.name):
             for batch in self._open_csv(text):
                 rows = self._row_numbers(start, batch.num_rows)
                 start = int(rows[-1]) + 1 if batch.num_rows else start
                 yield self._without_blank(batch, rows, wanted)
             text.rest()
             stream.rest()
-        except (pa.ArrowInvalid, EOFError) as error:
-            raise InputError(f"{self.source.name}: {_csv_problem(str(error))}") from None
-        except OSError as error:
-            if error.errno is None:  # from the decompressor, not from the system
-                raise InputError(f"{self.source.name}: the compressed data are damaged or cut off") from None
-            raise
         if text.quotes % 2:
             raise InputError(f"{self.source.name}: {OPEN_QUOTE}")
         self.bytes, self.sha256 = stream.size, stream.digest.hexdigest()
@@ -107,7 +104,7 @@ class FileReader:
         return pa_csv.open_csv(
             text,
             read_options=pa_csv.ReadOptions(
-                use_threads=False, column_names=keys, skip_rows=1, block_size=BLOCK
+                use_threads=False, column_names=keys, skip_rows=1, block_size=CSV_BLOCK
             ),
             parse_options=pa_csv.ParseOptions(
                 delimiter=self.delimiter,
@@ -211,8 +208,17 @@ def _parquet(file: Any, name: str) -> Any:
         raise InputError(f"{name}: is not a Parquet file, or not a whole one") from None
 
 
-def _csv_problem(message: str) -> str:
-    return NOT_UTF8 if "UTF8" in message else OPEN_QUOTE
+@contextmanager
+def _sound(name: str) -> Iterator[None]:
+    """Errors of the CSV parser and of gzip without their messages, which may hold parts of records."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{name}: {NOT_UTF8 if 'UTF8' in str(error) else OPEN_QUOTE}") from None
+    except OSError as error:
+        if not ("zlib" in str(error) or "compressed" in str(error)):  # of the system, not of gzip
+            raise
+        raise InputError(f"{name}: the compressed data are damaged or cut off") from None
 
 
 def as_text(array: Any) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MEMORY = "800MB"
+MEMORY = "700MB"
 MAX_DISTINCT = 100_000
 ROW_BITS = 40
 
@@ -80,7 +80,6 @@ class Records:
         )
         labels = "".join(f", {column} INTEGER" for column in self.codes)
         self.db.execute(f"CREATE TABLE records (pos BIGINT, id UHUGEINT, n BIGINT, bad TINYINT{labels})")
-        self.db.execute("BEGIN")  # one transaction: rows go to disk as they fill up, not with every batch
         return self
 
     def __exit__(
@@ -126,10 +125,16 @@ class Records:
         )
         self.db.unregister("batch")
 
-    def lookup(self, name: str, columns: Mapping[str, Any]) -> None:
-        """A small table for queries: the meaning of codes."""
-        self.db.register("given", pa.table(dict(columns)))
-        self.db.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM given")
+    def lookup(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[int | str | None]]) -> None:
+        """A small table for queries: the meaning of codes (columns of codes are numbers, others text)."""
+        values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+        is_code = {"code", "label", *self.codes} - ({"cause"} if name == "treatment" else set())
+        arrays = [
+            pa.array(column, pa.int32() if title in is_code else pa.string())
+            for title, column in zip(columns, values, strict=True)
+        ]
+        self.db.register("given", pa.table(arrays, names=list(columns)))
+        self.db.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
         self.db.unregister("given")
 
     def query(self, sql: str) -> pa.Table:

@@ -43,15 +43,7 @@ def plain_problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
     return [
         plain_problem(detail["loc"], _sentence(dict(detail), model))
         for detail in details
-        if not (detail["type"] == "too_short" and detail["loc"] in inside)  # only because of its invalid entries
-    ]
-
-
-def plain_problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One sentence for each problem, in the order of the request's fields."""
-    return [
-        plain_problem(detail["loc"], _sentence(dict(detail), model))
-        for detail in error.errors(include_url=False, include_context=True)
+        if not (detail["type"] == "too_short" and detail["loc"] in inside)  # short of its invalid entries
     ]
 
 

@@ -58,15 +58,22 @@ def test_records_of_a_column_are_counted_by_algorithm_and_stratum(tmp_path: Path
         {"stratum": neonate, "algorithm": "interva", "cause": "sepsis_meningitis_inf", "deaths": 1},
     ]
     assert found.strata.to_pylist() == [
-        dict(stratum=child, age_group="child", country="Mali", province="Kayes", year="2022", deaths=1),
-        dict(
-            stratum=neonate,
-            age_group="neonate",
-            country="Mozambique",
-            province="Nampula",
-            year="2023",
-            deaths=2,
-        ),
+        {
+            "stratum": child,
+            "age_group": "child",
+            "country": "Mali",
+            "province": "Kayes",
+            "year": "2022",
+            "deaths": 1,
+        },
+        {
+            "stratum": neonate,
+            "age_group": "neonate",
+            "country": "Mozambique",
+            "province": "Nampula",
+            "year": "2023",
+            "deaths": 2,
+        },
     ]
 
 

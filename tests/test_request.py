@@ -91,7 +91,8 @@ def test_what_changes_the_result_most_is_never_guessed(field: str) -> None:
         ),
         (
             {"country": False},
-            "country: must be a country's name or {column: NAME}; it is false (what YAML makes of words such as yes "
+            "country: must be a country's name or {column: NAME}; it is false (what YAML makes of words "
+            "such as yes "
             "and no: put text in quotes)",
         ),
         (
@@ -155,7 +156,8 @@ def test_what_changes_the_result_most_is_never_guessed(field: str) -> None:
         ),
         (
             {"do_not_calibrate": "other"},
-            "do_not_calibrate: must be a list of causes, or a map from algorithm to a list of causes; it is 'other'",
+            "do_not_calibrate: must be a list of causes, or a map from algorithm to a list of causes; it "
+            "is 'other'",
         ),
         (
             {"do_not_calibrate": {"interva": ["other"]}},
@@ -224,7 +226,8 @@ def test_all_problems_are_told_at_once() -> None:
     [
         (
             {"strata": ["cause"]},
-            "columns.strata: strata column 'cause': results have a column of that name; rename the column of the input",
+            "columns.strata: strata column 'cause': results have a column of that name; rename the "
+            "column of the input",
         ),
         ({"strata": ["ID"]}, "columns.strata[1]: 'ID' is columns.id"),
         (
