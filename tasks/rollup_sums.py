@@ -134,7 +134,7 @@ def _contribution(
 
 def _matrix(lists: pa.ChunkedArray) -> NDArray[Any]:
     """Lists of one length as the rows of an array."""
-    values = lists.combine_chunks().flatten().to_numpy()
+    values: NDArray[Any] = lists.combine_chunks().flatten().to_numpy()
     return values.reshape(len(lists), len(values) // max(len(lists), 1))
 
 

@@ -1,0 +1,180 @@
+"""Two runs side by side: which fractions moved, by how much against their uncertainty, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from tasks.store import Manifest, Results
+
+KEY = ["level", "stratum", "algorithm", "cause"]
+FIT = KEY[:3]
+SHOWN = 20  # rows of a printed comparison; the largest changes first
+NOISE = 4.0  # Monte-Carlo errors that a change may have and still count as noise
+LARGE = 1.0  # posterior standard deviations from which on a change is called large
+
+Kind = Literal["data", "mapping", "inventory", "options", "seed", "engine", "software"]
+_SKIPPED = ("name", "output", "chunk_strata", "keep_draws")
+_MAPPING = ("study_cause_map", "unmapped_causes", "undetermined_causes", "bad_records", "columns")
+_ENGINE = ("vacal", "engine")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something in which two runs differ and that can move a fraction."""
+
+    kind: Kind
+    what: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    `estimates`: a row for each level, stratum, algorithm and cause of either run: counts, fractions and
+    status `_before` and `_after`, `change` (after - before), `monte_carlo_error` (standard error of the
+    change that comes from sampling), `posterior_sd` (the larger one), `verdict` and `why`. `verdict` is
+    identical, noise (at most 4 Monte-Carlo errors), small (below 1 posterior standard deviation), large,
+    status_changed, appeared or vanished. `why` lists the kinds of `differences` that can have moved it;
+    data or mapping only where its counts changed.
+    """
+
+    before: str
+    after: str
+    differences: tuple[Difference, ...]
+    estimates: pd.DataFrame
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """Number of estimates by verdict."""
+        return {str(name): int(count) for name, count in self.estimates["verdict"].value_counts().items()}
+
+
+def compare(before: Results, after: Results) -> Comparison:
+    """Compare two published runs, of one store or two."""
+    differences = tuple(manifest_differences(before.manifest, after.manifest))
+    columns = [*KEY, "deaths", "raw", "mean", "sd", "status", "ess_bulk"]
+    both = _estimates(before)[columns].merge(
+        _estimates(after)[columns], on=KEY, how="outer", suffixes=("_before", "_after"), indicator=True
+    )
+    both["change"] = both["mean_after"] - both["mean_before"]
+    both["monte_carlo_error"] = np.sqrt(_variance(both, "before") + _variance(both, "after"))
+    both["posterior_sd"] = both[["sd_before", "sd_after"]].max(axis=1)
+    both["verdict"] = _verdicts(both)
+    counts_moved = (both["deaths_before"] != both["deaths_after"]).groupby([both[name] for name in FIT])
+    both["why"] = _why(both, counts_moved.transform("any"), differences)
+    return Comparison(before.manifest["run"], after.manifest["run"], differences, both.drop(columns="_merge"))
+
+
+def describe_difference(before: Results, after: Results) -> RenderableType:
+    """For the terminal: in what two runs differ, how many estimates moved, and the largest moves."""
+    found = compare(before, after)
+    lines = [f"{found.before} -> {found.after}"]
+    lines += [f"{d.kind}: {d.what} was {d.before}, is {d.after}" for d in found.differences]
+    if not found.differences:
+        lines.append("The runs differ in nothing that could move an estimate.")
+    lines.append("Estimates: " + ", ".join(f"{count} {name}" for name, count in found.verdicts.items()))
+    moved = found.estimates[found.estimates["verdict"] != "identical"]
+    moved = moved.reindex(moved["change"].abs().sort_values(ascending=False).index)
+    return Group(*lines, _moved_table(moved.head(SHOWN)), f"{max(len(moved) - SHOWN, 0)} more")
+
+
+def _moved_table(moved: pd.DataFrame) -> Table:
+    table = Table(pad_edge=False)
+    for name in ("level", "stratum", "algorithm", "cause"):
+        table.add_column(name)
+    for name in ("before %", "after %", "change", "in MC errors", "in sd"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    table.add_column("why")
+    for row in moved.to_dict("records"):
+        change = row["change"]
+        numbers = (
+            _number(100 * row["mean_before"]),
+            _number(100 * row["mean_after"]),
+            _number(100 * change),
+            _number(change / row["monte_carlo_error"] if row["monte_carlo_error"] else np.nan),
+            _number(change / row["posterior_sd"] if row["posterior_sd"] else np.nan),
+        )
+        table.add_row(
+            *(str(row[name]) for name in KEY), *numbers, row["verdict"], row["why"].replace(";", ", ")
+        )
+    return table
+
+
+def _number(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.2f}"
+
+
+def manifest_differences(before: Manifest, after: Manifest) -> Iterator[Difference]:
+    """In what the two runs differ, from their manifests alone."""
+    if before["input"]["checksum"] != after["input"]["checksum"]:
+        yield Difference("data", "input", before["input"]["checksum"], after["input"]["checksum"])
+    for name in ("id", "version", "checksum"):
+        values = before["inventory"].get(name), after["inventory"].get(name)
+        if values[0] != values[1]:
+            yield Difference("inventory", name, *values)
+    for what, old, new in _changed(before["request"], after["request"]):
+        first = what.split(".")[0]
+        if first not in _SKIPPED and what not in ("input.uri", "input.counts", "matrix.source"):
+            kind: Kind = "mapping" if first in _MAPPING else "seed" if first == "seed" else "options"
+            yield Difference(kind, what, old, new)
+    for what, old, new in _changed(before["versions"], after["versions"]):
+        yield Difference("engine" if what in _ENGINE else "software", what, old, new)
+
+
+def _changed(
+    before: Mapping[str, Any], after: Mapping[str, Any], path: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Entries that differ, by their path, as in columns.cause."""
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _changed(old, new, f"{path}{name}.")
+        elif old != new:
+            yield f"{path}{name}", old, new
+
+
+def _estimates(results: Results) -> pd.DataFrame:
+    """Rows of csmf with the effective sample size of their fit (a lower bound for roll-ups)."""
+    sizes = [results.strata.assign(level="stratum")]
+    if any(file["path"] == "rollups.parquet" for file in results.manifest["files"]):
+        sizes.append(results.rollups)
+    ess = pd.concat([part[[*FIT, "ess_bulk"]] for part in sizes])
+    return results.csmf.merge(ess, on=FIT, how="left")
+
+
+def _variance(both: pd.DataFrame, which: str) -> pd.Series[float]:
+    """Square of the Monte-Carlo error of one run's mean; 0 where nothing was sampled."""
+    return (both[f"sd_{which}"] ** 2 / both[f"ess_bulk_{which}"]).astype(float).fillna(0.0)
+
+
+def _verdicts(both: pd.DataFrame) -> Any:
+    size = both["change"].abs().fillna(0.0)
+    choices = {
+        "vanished": both["_merge"] == "left_only",
+        "appeared": both["_merge"] == "right_only",
+        "status_changed": both["status_before"] != both["status_after"],
+        "identical": size == 0,
+        "noise": size <= NOISE * both["monte_carlo_error"],
+        "small": size < LARGE * both["posterior_sd"],
+    }
+    return np.select(list(choices.values()), list(choices), default="large")
+
+
+def _why(both: pd.DataFrame, counts_moved: pd.Series[bool], differences: tuple[Difference, ...]) -> list[str]:
+    """For each estimate that moved the kinds of differences that can have moved it, joined by ";"."""
+    kinds = list(dict.fromkeys(difference.kind for difference in differences))
+    counts = [kind for kind in kinds if kind in ("data", "mapping")] or ["mapping"]  # or another cause list
+    others = [kind for kind in kinds if kind not in ("data", "mapping")]
+    reasons = {True: ";".join([*counts, *others]), False: ";".join(others) or "unexplained"}
+    moved = both["verdict"] != "identical"
+    return [reasons[bool(c)] if m else "" for m, c in zip(moved, counts_moved, strict=True)]
