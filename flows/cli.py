@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from flows import cli_inventory, cli_runs, cli_service
+from flows import cli_inventory, cli_results, cli_runs, cli_service
 from tasks.causes import AGE_GROUPS, cause_rows
 from tasks.errors import InputError, VacalError
 from tasks.labels import amount
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(cli_inventory.app, name="inventory")
 app.add_typer(cli_runs.app, name="runs")
 cli_service.register(app)
+cli_results.register(app)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 

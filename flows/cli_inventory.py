@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
 
+from tasks.errors import InputError
 from tasks.inventory import (
     describe_inventory,
     describe_matrix,
@@ -14,13 +15,14 @@ from tasks.inventory import (
     fetch_inventory,
     load_inventory,
 )
-from tasks.inventory_store import PUBLISHED_VERSION
+from tasks.inventory_store import PUBLISHED_VERSION, stored_path
+from tasks.matrices import MATRIX_TYPES, MatrixType
 from tasks.summary import dict_table, percent
 
 app = typer.Typer(
     no_args_is_help=True, help="List, show or fetch the inventory of misclassification matrices."
 )
-out = Console()
+out = Console(soft_wrap=True, highlight=False)
 
 Source = Annotated[str, typer.Option(metavar="SOURCE", help="inventory, illustrative, or an address.")]
 
@@ -46,6 +48,7 @@ def show(
     algorithm: Annotated[str | None, typer.Argument(help="eava, insilicova, interva")] = None,
     country: Annotated[str | None, typer.Argument(help="name or ISO code")] = None,
     source: Source = "inventory",
+    type: Annotated[str, typer.Option(help="prior, fixed or samples")] = "prior",
 ) -> None:
     """Print what the inventory holds, or one of its matrices (row: true cause, % of each VA cause).
 
@@ -60,10 +63,13 @@ def show(
     if age_group is None or algorithm is None or country is None:
         out.print(dict_table(describe_inventory(inventory)))
         return
-    entry = inventory.matrices(age_group, algorithm, country, "prior")
+    if type not in MATRIX_TYPES:
+        raise InputError(f"type {type!r} is not known; it is one of {', '.join(MATRIX_TYPES)}")
+    entry = inventory.matrices(age_group, algorithm, country, cast(MatrixType, type))
     rows = describe_matrix(entry)
     for row in rows:
         row.update({cause: percent(float(str(row[cause]))) for cause in entry.causes})
+        row["weight"] = f"{float(str(row['weight'])):.1f}"
     served = " (the pooled matrix: this country has none of its own)" if entry.by_other else ""
     out.print(
         dict_table(rows, title=f"{algorithm}, {age_group}, {entry.country_used}{served}; % of each row")
@@ -80,4 +86,6 @@ def fetch(
     """
     inventory = fetch_inventory(version)
     verified = "verified" if inventory.verified else "not verified: no checksum is known for this version"
-    out.print(f"{inventory.id} stored; sha256 {inventory.checksum} ({verified})")
+    out.print(
+        f"{inventory.id} stored in {stored_path(inventory.id)}; sha256 {inventory.checksum} ({verified})"
+    )

@@ -50,10 +50,11 @@ def diff(run: Run, other: Annotated[str, typer.Argument(metavar="OTHER")], store
 
     Example: vacal runs diff comsa-neonate-0123456789ab comsa-neonate-ba9876543210
     """
-    from tasks.compare import describe_difference
+    from tasks.compare import compare
     from tasks.store import open_results
+    from tasks.summary import describe_comparison
 
-    out.print(describe_difference(open_results(store, run), open_results(store, other)))
+    out.print(describe_comparison(compare(open_results(store, run), open_results(store, other))))
 
 
 @app.command()

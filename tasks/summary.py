@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tasks.compare import Comparison
 from tasks.flags import in_words
 from tasks.schema import split_flags
 from tasks.store import Results
@@ -154,17 +155,49 @@ def records_table(records: pd.DataFrame) -> Table:
 
 
 def _blank(value: object) -> str:
-    return "" if pd.isna(value) else str(value).replace("_", " ")  # type: ignore[call-overload]
+    return "" if pd.isna(value) else str(value).replace("_", " ")
+
+
+def describe_comparison(comparison: Comparison, moved_at_most: int = 30) -> RenderableType:
+    """What two runs differ in, how many estimates moved, and those that moved most."""
+    differences = [(d.kind, d.what, str(d.before)[:40], str(d.after)[:40]) for d in comparison.differences]
+    estimates = comparison.estimates
+    far = estimates[~estimates["verdict"].isin(("identical", "noise"))]
+    far = far.reindex(far["change"].abs().sort_values(ascending=False, kind="stable").index)
+    rows = [
+        (
+            f"{stratum_in_words(row.stratum)}, {row.algorithm}",
+            row.cause,
+            percent(row.mean_before),
+            percent(row.mean_after),
+            "-" if pd.isna(row.posterior_sd) else f"{abs(row.change) / row.posterior_sd:.1f}",
+            row.verdict.replace("_", " "),
+            ", ".join(row.why) if isinstance(row.why, list) else str(row.why),
+        )
+        for row in far.head(moved_at_most).itertuples()
+    ]
+    return Group(
+        Text(f"{comparison.before} -> {comparison.after}", style="bold"),
+        plain_table(("kind", "what", "before", "after"), differences, title="\nDifferences"),
+        plain_table(("estimates", "number"), comparison.verdicts.items(), title="\nHow many estimates moved"),
+        plain_table(
+            ("where", "cause", "before %", "after %", "posterior sds", "verdict", "because of"),
+            rows,
+            title=f"\nThe {len(rows)} that moved most, of {len(far)}"
+            if rows
+            else "\nNone moved beyond noise",
+        ),
+    )
 
 
 def plain_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> Table:
     """A table of texts and numbers (numbers to the right), as every listing command prints it."""
-    rows = [list(row) for row in rows]
+    cells = [list(row) for row in rows]
     table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     for position, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
+        numeric = bool(cells) and all(isinstance(row[position], int | float) for row in cells)
         table.add_column(column, justify="right" if numeric else "left")
-    for row in rows:
+    for row in cells:
         table.add_row(*("-" if cell is None else str(cell) for cell in row))
     return table
 
