@@ -91,6 +91,7 @@ def measure(path: Path) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "seconds": seconds,
+        "cpu": time.process_time(),
         "peak_mb": peak,
         "strata": found.strata.num_rows,
         "counts": found.counts.num_rows,
@@ -116,9 +117,9 @@ def main() -> None:
         command = [sys.executable, __file__, "--measure", str(path)]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     print(
-        f"{given.rows:,} rows, {given.format}, {size:,.0f} MB: {found['seconds']:.1f} s, "
-        f"{given.rows / found['seconds']:,.0f} rows/s, peak memory {found['peak_mb']:,.0f} MB, "
-        f"{found['strata']} strata, {found['counts']} counts"
+        f"{given.rows:,} rows, {given.format}, {size:,.0f} MB: {found['seconds']:.1f} s "
+        f"({found['cpu']:.1f} s of CPU), {given.rows / found['seconds']:,.0f} rows/s, "
+        f"peak memory {found['peak_mb']:,.0f} MB, {found['strata']} strata, {found['counts']} counts"
     )
 
 

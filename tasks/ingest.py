@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.causes import AGE_GROUPS, CauseList, nearest, normal
-from tasks.errors import InputError
+from tasks.errors import InputError, StorageError
 from tasks.ingest_columns import (
     UNREADABLE,
     Part,
@@ -60,7 +63,8 @@ def tabulate(
 
     broad_causes: causes by age group of the user's own matrices; None: the standard ones.
     memory: what DuckDB may use before it spills to disk.
-    Raises InputError with every problem of the input, StorageError if files cannot be reached.
+    Raises InputError with every problem of the input, StorageError if files cannot be reached or there is no
+    room for temporary ones.
     """
     causes = _cause_lists(request, broad_causes)
     sources, problems = _sources(request, list(causes.values()))
@@ -68,7 +72,7 @@ def tabulate(
     if problems:
         raise InputError(problems)
     has_ids = any(source.plan.id for source in sources)
-    with Records(label_columns(request), has_ids=has_ids, memory=memory) as records:
+    with _room(), Records(label_columns(request), has_ids=has_ids, memory=memory) as records:
         for number, source in enumerate(sources):
             _read(records, number, source, request)
         judge(records, request, causes)
@@ -85,6 +89,18 @@ def tabulate(
     if read != received:
         raise RuntimeError(f"records do not add up: {read} were read, {received} were tabulated")
     return tabulation
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """A full disk or memory in words; DuckDB's own message is dropped."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException):
+        folder = tempfile.gettempdir()
+        raise StorageError(
+            f"no room to tabulate the input in the temporary folder {folder}; free some, or set TMPDIR"
+        ) from None
 
 
 def _cause_lists(

@@ -30,7 +30,7 @@ def judge(records: Records, request: CalibrationRequest, causes: Mapping[str, Ca
     _duplicates(records)
     place = ", ".join(stratum_columns(request))
     records.db.execute(
-        f"""CREATE TABLE groups AS
+        f"""CREATE TEMP TABLE groups AS
         SELECT algorithm, cause, {place}, bad, {_no_id(records)} AS no_id,
                d.id IS NOT NULL AS duplicate, sum(n)::BIGINT AS n, count(*) AS rows
         FROM records LEFT JOIN duplicates d USING (algorithm, id) GROUP BY ALL"""
@@ -49,7 +49,7 @@ EXCLUDED = ("algorithm_not_requested", "blank_cause", "undetermined_cause", "unm
 
 
 def _judged(place: str) -> str:
-    return f"""CREATE TABLE judged AS
+    return f"""CREATE TEMP TABLE judged AS
         SELECT *, CASE WHEN reason IS NULL THEN 'used' WHEN reason IN {EXCLUDED} THEN 'excluded'
                   ELSE 'rejected' END AS disposition
         FROM (SELECT p.stratum, a.name AS algorithm, g.cause AS label, t.cause, t.treatment, g.age_group, g.n,
@@ -78,7 +78,7 @@ def _judged(place: str) -> str:
 def _duplicates(records: Records) -> None:
     """IDs that an algorithm has more than once, over all files and strata."""
     records.db.execute(
-        f"""CREATE TABLE duplicates AS SELECT algorithm, id FROM records
+        f"""CREATE TEMP TABLE duplicates AS SELECT algorithm, id FROM records
         JOIN algorithm_label a ON a.code = algorithm
         WHERE id IS NOT NULL AND a.state = '{OK}' GROUP BY algorithm, id HAVING count(*) > 1"""
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tasks.causes import AGE_GROUPS, CauseList
-from tasks.ingest_columns import BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE, Plan
+from tasks.ingest_columns import BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE, VALID, Plan
 from tasks.ingest_judge import ABSENT, NOT_ASKED, WRONG, unknown_label, unmapped_label
 from tasks.ingest_read import OPEN_QUOTE
 from tasks.ingest_reduce import ROW_BITS, Records
@@ -43,6 +43,7 @@ class Problems:
         """Every problem, one sentence each."""
         self._broken_cells()
         self._rows("count", f"bad = {BAD_COUNT}", "without a whole number of deaths, 0 or more")
+        self._repeated_counts()
         most_probable = "take the most probable cause of each death first, and mark it 1"
         self._rows("", f"bad = {PROBABILITY}", f"with probabilities; {most_probable}")
         if self._request.bad_records == "refuse":
@@ -76,7 +77,11 @@ class Problems:
             self._labels(column, f"{column}_state = '{WRONG}'", self._unknown(column, names))
         self._rows("id", f"no_id AND bad <> {UNREADABLE}", "without an ID")
         self._duplicates()
-        self._rows("", f"bad = {NOT_ONE_CAUSE}", "without exactly one cause marked 1 and all others 0")
+        self._rows(
+            "",
+            f"bad = {NOT_ONE_CAUSE}",
+            f"without exactly one cause marked 1, all others 0{self._not_causes()}",
+        )
         if len(self._found) > before:
             self._found.append(
                 "to go on without such rows, set bad_records: reject; they are then counted and reported"
@@ -94,6 +99,27 @@ class Problems:
                 f"{self._where(first, rows, 'id')}: {amount(ids, 'ID')} of algorithm {name} {occur} "
                 f"more than once, in {amount(rows, 'row')}"
             )
+
+    def _not_causes(self) -> str:
+        """Columns of a 0/1 matrix that were not taken for causes, but may have been meant."""
+        unused = {name for plan in self._plans for name in plan.unused}
+        near = [
+            name for name in sorted(unused) if any(causes.nearest(name) for causes in self._causes.values())
+        ]
+        return f" (not known as causes: {', '.join(map(show, near[:MAX_LABELS]))})" if near else ""
+
+    def _repeated_counts(self) -> None:
+        """The same count twice is a mistake, unless other columns, summed over, tell the rows apart."""
+        files = [str(n) for n, plan in enumerate(self._plans) if plan.count and not plan.unused]
+        if not files or self._request.input.counts is not None:
+            return
+        key = f"pos >> {ROW_BITS}, {', '.join(self._records.codes)}"
+        sql = f"""SELECT pos FROM records WHERE pos >> {ROW_BITS} IN ({", ".join(files)}) AND bad = {VALID}
+            QUALIFY count(*) OVER (PARTITION BY {key}) > 1"""
+        rows, first = self._records.rows(f"SELECT count(*), min(pos, {FIRST_ROWS}) FROM ({sql})")[0]
+        if rows:
+            what = "give deaths for the same algorithm, cause and stratum; keep one of each"
+            self._found.append(f"{self._where(first, rows, '')}: {amount(rows, 'row')} that {what}")
 
     def _refused_causes(self, treatment: str, option: str) -> None:
         if option != "error":
@@ -187,7 +213,7 @@ def _seen(table: str, has_ids: bool) -> str:
     else:
         ids = f"{'r.id IS NULL' if has_ids else 'false'} AS no_id, d.id IS NOT NULL AS duplicate"
         join = "LEFT JOIN duplicates d ON d.algorithm = r.algorithm AND d.id = r.id"
-    return f"""CREATE VIEW seen_{table} AS
+    return f"""CREATE TEMP VIEW seen_{table} AS
         SELECT r.* {"" if table == "records" else "EXCLUDE (no_id, duplicate)"}, {ids}, t.treatment,
                a.name AS algorithm_name, a.state AS algorithm_state, e.name AS age_group_name,
                e.state AS age_group_state, c.state AS country_state

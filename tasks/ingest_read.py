@@ -225,6 +225,8 @@ def as_text(array: Any) -> Any:
     """A Parquet column as text: whole floating numbers (IDs that were once read as numbers) without '.0'."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if pa.types.is_boolean(array.type):
+        array = pc.cast(array, pa.int8())
     if pa.types.is_floating(array.type):
         whole = pc.if_else(pc.is_nan(array), None, array)
         try:

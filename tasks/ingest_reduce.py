@@ -134,7 +134,7 @@ class Records:
             for title, column in zip(columns, values, strict=True)
         ]
         self.db.register("given", pa.table(arrays, names=list(columns)))
-        self.db.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+        self.db.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM given")
         self.db.unregister("given")
 
     def query(self, sql: str) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from ingest_made import accounted, counts, csv, deaths, fields, of_file, refused
 
-from tasks.errors import InputError
+from tasks.errors import InputError, StorageError
 from tasks.ingest import tabulate
 from tasks.request import parse_request
 
@@ -290,11 +290,31 @@ def test_probabilities_are_refused_with_what_to_do(tmp_path: Path) -> None:
 def test_a_matrix_row_has_exactly_one_cause(tmp_path: Path) -> None:
     path = csv(tmp_path, "ID,pneumonia,ipre\n1,1,1\n2,0,0\n3,1,\n4,2,0\n5,x,1\n6,1,0")
     assert refused(of_file(path, layout="matrix"), tmp_path) == [
-        "deaths.csv, rows 2, 3, 4, 5, 6: 5 rows without exactly one cause marked 1 and all others 0",
+        "deaths.csv, rows 2, 3, 4, 5, 6: 5 rows without exactly one cause marked 1, all others 0",
         GO_ON,
     ]
     found = tabulate(of_file(path, layout="matrix", bad_records="reject"))
     assert accounted(found) == {("used", ""): 1, ("rejected", "not_exactly_one_cause"): 5}
+
+
+def test_a_misspelled_cause_column_of_a_matrix_is_named(tmp_path: Path) -> None:
+    path = csv(tmp_path, "ID,pnuemonia,ipre,sex\n1,1,0,1\n2,0,1,0")
+    assert refused(of_file(path, layout="matrix"), tmp_path)[0] == (
+        "deaths.csv, row 2: 1 row without exactly one cause marked 1, all others 0 (not known as causes: "
+        "'pnuemonia')"
+    )
+
+
+def test_the_same_count_given_twice_is_refused_unless_other_columns_tell_the_rows_apart(
+    tmp_path: Path,
+) -> None:
+    path = csv(tmp_path, "cause,deaths\nipre,3\nother,1\nipre,4")
+    assert refused(of_file(path, layout="counts"), tmp_path) == [
+        "deaths.csv, rows 2, 4: 2 rows that give deaths for the same algorithm, cause and stratum; keep "
+        "one of each"
+    ]
+    path = csv(tmp_path, "cause,deaths,sex\nipre,3,f\nother,1,f\nipre,4,m")
+    assert counts(tabulate(of_file(path, layout="counts"))) == {"eava": {"ipre": 7, "other": 1}}
 
 
 def test_a_matrix_without_cause_columns_is_refused(tmp_path: Path) -> None:
@@ -393,3 +413,11 @@ def test_no_value_of_other_columns_is_in_any_problem(tmp_path: Path) -> None:
         with pytest.raises(InputError) as raised:
             tabulate(of_file(path, **changes))
         assert "SECRET" not in str(raised.value)
+
+
+def test_no_room_for_temporary_files_says_what_to_do(tmp_path: Path) -> None:
+    path = csv(tmp_path, "ID,cause\n" + "\n".join(f"{n},ipre" for n in range(300_000)))
+    with pytest.raises(
+        StorageError, match=r"no room to tabulate the input in the temporary folder .* set TMPDIR"
+    ):
+        tabulate(of_file(path), memory="4MB")

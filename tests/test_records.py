@@ -66,7 +66,7 @@ def is_record(row: list[str]) -> bool:
 
 
 @given(ROWS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_received_is_used_and_excluded_and_rejected(rows: list[list[str]]) -> None:
     rows = [*CLEAN, *rows]
     found = tabulated(rows)
@@ -82,7 +82,7 @@ def test_received_is_used_and_excluded_and_rejected(rows: list[list[str]]) -> No
 
 
 @given(ROWS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_all_copies_of_a_duplicate_are_set_aside(rows: list[list[str]]) -> None:
     rows = [*CLEAN, *rows]
     copies = Counter((row[2].strip().lower(), row[0].strip()) for row in rows if len(row) == len(HEADER))
@@ -100,7 +100,7 @@ def test_all_copies_of_a_duplicate_are_set_aside(rows: list[list[str]]) -> None:
 
 
 @given(ROWS, st.randoms(use_true_random=False), st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_order_of_rows_and_their_split_into_files_do_not_change_the_result(
     rows: list[list[str]], random: object, files: int
 ) -> None:
@@ -111,7 +111,7 @@ def test_the_order_of_rows_and_their_split_into_files_do_not_change_the_result(
 
 
 @given(st.lists(st.sampled_from(CAUSES), min_size=1, max_size=30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_used_deaths_are_those_with_a_known_cause(causes: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "d.csv"
