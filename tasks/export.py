@@ -69,5 +69,5 @@ def _cell(value: Any, *, decimal_comma: bool) -> str:
 
 
 def safe_text(text: str) -> str:
-    """A text that a spreadsheet takes for text: one that begins like a formula gets an apostrophe in front."""
+    """A text that a spreadsheet takes for text: what begins like a formula gets an apostrophe in front."""
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

@@ -263,9 +263,9 @@ def open_results(uri: str, run: str | None = None) -> Results:
 
     Raises StateError if there is no such run, or more than one.
     """
-    root, folder, tail = uri.rstrip("/").rpartition("/runs/")
-    if run is None and folder:
-        uri, run = root, tail
+    root, _, last = uri.rstrip("/").rpartition("/runs/")
+    if run is None and root and (manifest := find_run(root, last)):
+        return Results(root, manifest)
     manifest = find_run(uri, run) if run else None
     if manifest is None:
         candidates = [m for m in list_runs(uri) if run in (None, m["name"])]

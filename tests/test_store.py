@@ -313,6 +313,11 @@ def test_results_open_by_folder_store_id_or_name(root: str) -> None:
         store.open_results(str(Path(root) / "nothing"))
 
 
+def test_a_store_in_a_folder_named_runs_is_opened(tmp_path: Path) -> None:
+    publish(str(tmp_path / "runs" / "national"))
+    assert store.open_results(str(tmp_path / "runs" / "national")).manifest["run"] == RUN
+
+
 def test_a_table_that_the_run_has_not_is_an_error_that_names_those_it_has(root: str) -> None:
     publish(root, made={"csmf": TABLES["csmf"]})
     with pytest.raises(StateError, match=r"no table draws; it has: csmf\.parquet"):
@@ -393,3 +398,28 @@ def test_each_table_reads_alike_in_pandas_polars_and_duckdb(root: str, name: str
     assert pl.read_parquet(path).to_arrow().cast(expected.schema).to_pydict() == expected.to_pydict()
     assert duckdb.sql(f"from '{path}'").fetchall() == [tuple(row.values()) for row in expected.to_pylist()]
     pd.testing.assert_frame_equal(pd.read_parquet(path), expected.to_pandas())
+
+
+DOCS = Path(__file__).parent.parent / "docs" / "outputs.md"
+
+
+def documented(language: str, root: str) -> str:
+    """The examples in that language from docs/outputs.md, for this store."""
+    examples = [part.split("```")[0] for part in DOCS.read_text().split(f"```{language}\n")[1:]]
+    text = "\n".join(examples).replace("'demo'", "'moz'").replace('"demo"', '"moz"')
+    return text.replace("'results/", f"'{root}/").replace('"results/', f'"{root}/')
+
+
+def test_the_documented_query_prints_every_stratum_of_the_run(root: str) -> None:
+    publish(root)
+    rows = duckdb.sql(documented("sql", root)).fetchall()
+    assert len(rows) == TABLES["csmf"].num_rows * 2 // 3
+    assert {row[1] for row in rows} == {"Gaza", "Tete"}
+
+
+def test_the_documented_python_reads_the_runs(root: str) -> None:
+    publish(root)
+    code = documented("python", root).replace("demo-0123456789ab", RUN)
+    names: dict[str, Any] = {}
+    exec(compile(code, str(DOCS), "exec"), names)
+    assert len(names["results"].csmf) == TABLES["csmf"].num_rows * 2 // 3
