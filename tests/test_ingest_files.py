@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pyarrow as pa
@@ -12,11 +12,13 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from ingest_made import accounted, counts, csv, fields, of_file, refused
-from s3 import Server
 
 from tasks.errors import StorageError
 from tasks.ingest import Tabulation, tabulate
 from tasks.request import parse_request
+
+if TYPE_CHECKING:
+    from s3 import Server
 
 pytest_plugins = ["s3"]
 
