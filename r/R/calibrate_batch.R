@@ -85,13 +85,13 @@ calibrate_batch <- function(counts, matrices, matrix_type, study_causes = NULL, 
 # Checks everything, then brings all inputs into one order: plain vectors for the core.
 prepare_batch <- function(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings,
                           call = sys.call(-1)) {
+  shape <- c(check_counts(counts), check_choice(matrix_type, "matrix_type", c("prior", "fixed", "samples")))
+  labels <- dimnames(counts)
+  if (length(labels) == 3) names(labels) <- c("strata", "algorithms", "causes")
   problems <- c(
-    check_counts(counts), check_choice(matrix_type, "matrix_type", c("prior", "fixed", "samples")),
-    check_settings(settings)
+    shape, check_settings(settings),
+    if (length(shape) == 0) check_matrices(matrices, labels$algorithms, matrix_type)
   )
-  if (length(problems) > 0) abort_input(problems, call)
-  labels <- stats::setNames(dimnames(counts), c("strata", "algorithms", "causes"))
-  problems <- check_matrices(matrices, labels$algorithms, matrix_type)
   if (length(problems) > 0) abort_input(problems, call)
   broad <- matrix_causes(matrices[[labels$algorithms[1]]])
   problems <- c(

@@ -204,6 +204,12 @@ test_that("bad input is refused with argument, place and value", {
   ))
   expect_problem(run(x, do_not_calibrate = list(eava = "malria", insilicova = "other", interva = "other")),
                  "do_not_calibrate: 'malria' is no known cause")
+  expect_problem(run(x, bad, draws = 10), c(
+    "draws must be one whole number from 100 to 1e+07, not 10",
+    "matrices: algorithm 'eava': cause 'asphyxia': the Dirichlet alpha of the diagonal must be above 0"
+  ))
+  expect_error(run(1:3, mats, do_not_calibrate = none(mats)),
+               "counts must be a numeric array strata x algorithms x causes with dimnames", class = "vacal_input_error")
   z <- x
   dimnames(z)[[3]][1] <- "infektion"
   expect_problem(run(z), c(
