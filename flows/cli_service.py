@@ -212,11 +212,21 @@ def list_runs(
     _print_table(shown)
 
 
-def ready() -> None:
+def ready(
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Ask again for so long before saying no.")
+    ] = 0,
+) -> None:
     """Say whether a run could be computed now; exit code 0 or 1. Made for health checks of containers."""
+    import time
+
     from tasks.service_health import service_checks
 
-    lacking = [check for check in service_checks() if not check.ok]
+    give_up = time.monotonic() + wait
+    while lacking := [check for check in service_checks() if not check.ok]:
+        if time.monotonic() > give_up:
+            break
+        time.sleep(POLL_SECONDS)
     for check in lacking:
         out.print(f"{check.name}: {check.found}; {check.what_to_do}", markup=False)
     if lacking:

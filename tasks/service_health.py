@@ -27,7 +27,7 @@ def service_checks() -> list[Check]:
             )
         ]
     secret = PREFECT_API_AUTH_STRING.value()
-    auth = httpx.BasicAuth(*secret.get_secret_value().split(":", 1)) if secret else None
+    auth = httpx.BasicAuth(*secret.split(":", 1)) if secret else None
     with httpx.Client(base_url=str(url).rstrip("/") + "/", timeout=5, auth=auth) as api:
         try:
             return _checks(api)
