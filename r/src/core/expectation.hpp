@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "math.hpp"
@@ -30,8 +32,10 @@ struct Layout {
 class Expectation {
  public:
   explicit Expectation(const Layout& layout)
-      : layout_(layout), n_(layout.n_causes), m_(layout.constant), expected_(layout.size()) {
-    set_shares(layout.alpha);
+      : layout_(layout), n_(layout.n_causes), m_(layout.constant), counts_(layout.counts), expected_(layout.size()) {
+    std::vector<double> log_alpha;
+    for (double a : layout.alpha) log_alpha.push_back(log_of(a));
+    set_shares(log_alpha);
   }
 
   const std::vector<double>& p() const { return p_; }
@@ -44,21 +48,47 @@ class Expectation {
     return sum;
   }
 
+  // Log of the posterior density of the logarithms of the unknowns, up to a constant.
+  double objective() const {
+    double value = 0;
+    for (int i = 0; i < n_; ++i) value += layout_.alpha[i] * log_of(p_[i]);
+    for (const MatrixRow& row : layout_.rows) {
+      for (int c = row.offset; c < row.offset + row.length; ++c) {
+        value += layout_.alpha[c] * log_of(rate(row.algorithm, row.cause, layout_.column[c]));
+      }
+    }
+    for (std::size_t k = 0; k < counts_.size(); ++k) {
+      for (int j = 0; j < n_; ++j) {
+        const double a = counts_[k][j];
+        if (a > 0) value += a * log_of(fraction(static_cast<int>(k), j));
+      }
+    }
+    return std::isfinite(value) ? value : -1e300;
+  }
+
+  // From here on every algorithm's deaths count as at most this many: with few, iterations converge quickly.
+  void limit_deaths(double most) {
+    counts_ = layout_.counts;
+    for (auto& counts : counts_) {
+      double deaths = 0;
+      for (double a : counts) deaths += a;
+      for (double& a : counts) a *= std::min(1.0, most / deaths);
+    }
+  }
+
   void iterate(int steps) {
     for (int step = 0; step < steps; ++step) {
       expect();
-      for (int c = 0; c < layout_.size(); ++c) expected_[c] += layout_.alpha[c];
+      for (int c = 0; c < layout_.size(); ++c) expected_[c] = log_of(expected_[c] + layout_.alpha[c]);
       set_shares(expected_);
     }
   }
 
-  // p and the rows of M in proportion to these positive values by coordinate.
-  void set_shares(const std::vector<double>& y) {
-    p_.assign(y.begin(), y.begin() + n_);
-    divide_by_sum(p_);
+  // p and the rows of M in proportion to the values with these logarithms by coordinate.
+  void set_shares(const std::vector<double>& log_y) {
+    p_ = shares(&log_y[0], n_);
     for (const MatrixRow& row : layout_.rows) {
-      std::vector<double> share(y.begin() + row.offset, y.begin() + row.offset + row.length);
-      divide_by_sum(share);
+      const std::vector<double> share = shares(&log_y[row.offset], row.length);
       for (int c = 0; c < row.length; ++c) {
         m_[row.algorithm][row.cause * n_ + layout_.column[row.offset + c]] = share[c];
       }
@@ -75,19 +105,22 @@ class Expectation {
   }
 
  private:
-  static void divide_by_sum(std::vector<double>& x) {
+  static std::vector<double> shares(const double* log_y, int n) {
+    const double top = *std::max_element(log_y, log_y + n);
+    std::vector<double> x(n);
     double sum = 0;
-    for (double v : x) sum += v;
+    for (int i = 0; i < n; ++i) sum += x[i] = exp_of(log_y[i] - top);
     for (double& v : x) v /= sum;
+    return x;
   }
 
   // Expected counts: of true causes for p, of (true, VA) cause for the matrices.
   void expect() {
     std::fill(expected_.begin(), expected_.end(), 0.0);
-    for (std::size_t k = 0; k < layout_.counts.size(); ++k) {
+    for (std::size_t k = 0; k < counts_.size(); ++k) {
       std::vector<double> per_fraction(n_, 0.0);
       for (int j = 0; j < n_; ++j) {
-        const double a = layout_.counts[k][j];
+        const double a = counts_[k][j];
         if (a > 0) per_fraction[j] = a / fraction(static_cast<int>(k), j);
       }
       for (int i = 0; i < n_; ++i) {
@@ -117,7 +150,7 @@ class Expectation {
   const Layout& layout_;
   int n_;
   std::vector<double> p_;
-  std::vector<std::vector<double>> m_;
+  std::vector<std::vector<double>> m_, counts_;
   std::vector<double> expected_;
 };
 

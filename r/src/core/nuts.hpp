@@ -8,6 +8,7 @@
 
 #include "math.hpp"
 #include "rng.hpp"
+#include "types.hpp"
 
 namespace vacal {
 
@@ -16,7 +17,7 @@ namespace vacal {
 //   int dimension() const;
 //   int dense() const;                                    // leading coordinates with a dense metric, 0 for none
 //   double evaluate(const double* x, double* gradient);   // log-density up to a constant
-//   std::vector<double> start(Rng&) const;                // a point to start from, padded; for NutsChains
+//   std::vector<std::vector<double>> starts(Rng&, int n) const;   // n points to start from, padded; for NutsChains
 // where both arrays have room for padded(dimension()) values. Trees are built leaf by leaf, with momenta kept at
 // O(depth) checkpoints (Phan, Pradhan and Jankowiak 2019), so that no subtree is ever copied.
 
@@ -81,6 +82,14 @@ class NutsChain {
   double value() const { return value_; }
   Density& density() { return density_; }
   Rng& rng() { return rng_; }
+
+  // Puts the chain at another point, as a Metropolis move between transitions does.
+  void move_to(const std::vector<double>& x) {
+    x_ = x;
+    x_.resize(n_, 0.0);
+    value_ = density_.evaluate(x_.data(), gradient_.data());
+    metric_.turn(gradient_.data());
+  }
 
   void set_metric(const Metric& metric) {
     metric_ = metric;
@@ -260,9 +269,10 @@ class NutsChains {
  public:
   NutsChains(const Density& density, const Key& key, int n_chains, std::function<void()> heartbeat)
       : heartbeat_(std::move(heartbeat)), jitter_(key, 0), metric_(density.dimension(), density.dense()), step_(0.65) {
+    const std::vector<std::vector<double>> starts = density.starts(jitter_, n_chains);
     for (int c = 0; c < n_chains; ++c) {
-      Rng rng(key, static_cast<std::uint64_t>(c) + 1);
-      chains_.emplace_back(density, rng, finite_start(density, rng));
+      chains_.emplace_back(density, Rng(key, static_cast<std::uint64_t>(c) + 1), starts[c]);
+      if (!std::isfinite(chains_.back().value())) throw SamplingError("the density is not finite at a starting point");
     }
   }
 
@@ -348,15 +358,6 @@ class NutsChains {
     double count_ = 0;
     std::vector<double> mean_, square_, change_, product_;
   };
-
-  static std::vector<double> finite_start(Density density, Rng& rng) {
-    std::vector<double> gradient(padded(density.dimension()));
-    for (int attempt = 0; attempt < 100; ++attempt) {
-      const std::vector<double> start = density.start(rng);
-      if (std::isfinite(density.evaluate(start.data(), gradient.data()))) return start;
-    }
-    throw SamplingError("no starting point has a finite density");
-  }
 
   NutsTransition move(NutsChain<Density>& chain, double step) {
     const NutsTransition t = chain.step(step);

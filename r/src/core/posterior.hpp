@@ -104,18 +104,59 @@ class Posterior {
     std::copy(p_.begin(), p_.begin() + c_, p);
   }
 
-  // A point to start from: a draw from the prior, brought to the data by expectation-maximisation, then a draw of p
-  // and M given the expected complete counts there.
-  std::vector<double> start(Rng& rng) const {
-    Expectation expectation(layout_);
-    std::vector<double> prior(dimension_);
-    for (int i = 0; i < dimension_; ++i) prior[i] = exp_of(rng.log_gamma(alpha_[i]));
-    expectation.set_shares(prior);
-    expectation.iterate(30);
-    return coordinates(expectation.draw(rng));
+  // Points to start n chains from. Expectation-maximisation brings draws from the prior to modes of the posterior;
+  // the highest and those that rival it (within 7 of its log-density) take turns, so that modes apart show as chains
+  // that disagree; p and M are then drawn given the expected complete counts at the mode.
+  std::vector<std::vector<double>> starts(Rng& rng, int n) const {
+    constexpr int n_candidates = 32, n_steps = 60;
+    constexpr double few = 300;  // deaths an algorithm in the search: quick, and no rival is missed
+    std::vector<Expectation> found;
+    for (int i = 0; i < n_candidates; ++i) {
+      found.push_back(from_prior(rng));
+      found.back().limit_deaths(few);
+      found.back().iterate(n_steps);
+    }
+    std::vector<Expectation> modes = distinct_modes(found);
+    for (Expectation& mode : modes) {
+      mode.limit_deaths(std::numeric_limits<double>::infinity());
+      mode.iterate(n_steps);
+    }
+    std::vector<std::vector<double>> points;
+    for (int i = 0; i < n; ++i) points.push_back(coordinates(modes[i % modes.size()].draw(rng)));
+    return points;
   }
 
  private:
+  // The highest of every group with like p, highest group first; those far below the first are left out.
+  static std::vector<Expectation> distinct_modes(std::vector<Expectation>& found) {
+    constexpr double rival = 7, apart = 0.1;
+    std::vector<std::pair<double, std::size_t>> order;
+    for (std::size_t i = 0; i < found.size(); ++i) order.push_back({-found[i].objective(), i});
+    std::sort(order.begin(), order.end());
+    std::vector<Expectation> modes;
+    for (const auto& [depth, i] : order) {
+      if (depth > order.front().first + rival) break;
+      bool fresh = true;
+      for (const Expectation& mode : modes) {
+        double distance = 0;
+        for (std::size_t j = 0; j < mode.p().size(); ++j) {
+          distance = std::max(distance, std::fabs(mode.p()[j] - found[i].p()[j]));
+        }
+        fresh = fresh && distance > apart;
+      }
+      if (fresh) modes.push_back(found[i]);
+    }
+    return modes;
+  }
+
+  Expectation from_prior(Rng& rng) const {
+    Expectation draw(layout_);
+    std::vector<double> log_y(dimension_);
+    for (int i = 0; i < dimension_; ++i) log_y[i] = rng.log_gamma(alpha_[i]);
+    draw.set_shares(log_y);
+    return draw;
+  }
+
   int n_small() const { return static_cast<int>(small_.size()); }
 
   void size_workspace() {
