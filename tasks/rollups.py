@@ -40,9 +40,10 @@ def combine(
 ) -> tuple[pa.Table, pa.Table]:
     """Rows of csmf and of rollups from the chunks' partial sums, whichever way the strata were dealt.
 
-    `algorithms` (the ensemble among them) gives the order of the rows. A roll-up carries a flag of its
-    strata if more than `unreliable_share` of its weight does; `algorithms_disagree` and `estimate_is_noop`
-    are decided on its own figures. Only roll-ups that wait for further strata are in memory.
+    `algorithms` (the ensemble among them) gives the order of the rows. A roll-up is `interval_unreliable` if
+    more than `unreliable_share` of its weight is stalled, unreliable or not calibrated; it carries the flags
+    IF_MUCH of its strata above the same share, IF_ALL only if all its weight does; `algorithms_disagree` and
+    `estimate_is_noop` are decided on its own figures. Only roll-ups that wait for strata are in memory.
     """
     quantiles = sorted({*DEFAULT_QUANTILES, *quantiles})
     groups = {(g["level"], g["group"]): g for g in plan.groups.to_pylist()}
@@ -90,7 +91,8 @@ def _rows(
     place |= {"stratum": group["group"], "algorithm": algorithm}
     left_out = max(0.0, round(1 - total.share / UNIT, 12))
     shares = {name: carried / total.share for name, carried in total.flags.items()} if total.share else {}
-    flags = [name for name in PASSED_ON if shares.get(f"share_{name}", 0.0) > limit]
+    flags = [name for name in IF_MUCH if shares.get(f"share_{name}", 0.0) > limit]
+    flags += [name for name in IF_ALL if shares.get(f"share_{name}", 0.0) == 1]
     flags += ["interval_unreliable"] if shares.get("share_unreliable", 0.0) > limit else []
     flags += ["rollup_incomplete"] if left_out > 0 else []
     flags += ["rollup_interval_too_narrow"] if matrix_sharing == "per_stratum" else []

@@ -300,6 +300,17 @@ def test_a_roll_up_is_unreliable_if_more_than_the_limit_of_its_weight_is(flag: s
     assert pick(rollups, level="nation", algorithm="insilicova")["share_unreliable"] == 0
 
 
+@pytest.mark.parametrize(("flag", "if_part"), [("not_calibrated", False), ("not_converged", True)])
+def test_flags_of_strata_pass_to_a_roll_up_only_where_their_words_hold(flag: str, if_part: bool) -> None:
+    part = changed(MADE["strata"], PLACES[-1]["stratum"], "every", flags=flag)
+    every = part
+    for place in PLACES:
+        every = changed(every, place["stratum"], "every", flags=flag)
+    for strata, expected in ((part, if_part), (every, True)):
+        _, rollups = rolled({**MADE, "strata": strata})
+        assert (flag in split_flags(pick(rollups, level="nation", algorithm="eava")["flags"])) == expected
+
+
 def test_two_reasons_in_one_stratum_count_once() -> None:
     flags = "path_correction_stalled;interval_unreliable"
     key = PLACES[-1]["stratum"]
