@@ -19,13 +19,8 @@ from tasks.schema import DEFAULT_QUANTILES, conform, quantile_name
 
 ENSEMBLE = "ensemble"
 NOOP = 0.005  # largest move of a fraction that counts as none
-PASSED_ON = (
-    "path_correction_stalled",
-    "country_served_by_other",
-    "not_calibrated",
-    "not_converged",
-    "misfit",
-)
+IF_MUCH = ("country_served_by_other", "not_converged", "misfit")  # flags that part of the strata pass on
+IF_ALL = ("path_correction_stalled", "not_calibrated")  # flags whose words hold only if all strata have them
 
 
 def combine(
