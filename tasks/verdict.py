@@ -23,6 +23,11 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """From the best to the worst."""
 
 Severity = Literal["ignore", "with_caution", "do_not_publish"]
+TOO_NARROW = frozenset(
+    {"path_correction_stalled", "interval_unreliable", "rollup_interval_too_narrow", "not_converged"}
+)
+"""Flags that say that the interval is narrower than the true uncertainty."""
+
 COLUMNS = ("verdict", "verdict_reasons", "verdict_codes")
 
 _Key = tuple[str, str, str]  # level, stratum, algorithm

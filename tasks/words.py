@@ -1,7 +1,8 @@
-"""The words that people read, in English, French and Portuguese: causes, flags, verdicts, reasons, report texts.
+"""The words that people read, in English, French and Portuguese: causes, flags, verdicts, report texts.
 
-One message file a language in tasks/words/; a message is named by its section and key, as in "report.in_brief", and
-holds `{placeholders}`. Tables speak English only; pages, pictures and workbooks speak the language asked for.
+One message file a language in tasks/words/; a message is named by its section and key, as in
+"report.in_brief", and holds `{placeholders}`. Tables speak English only; pages, pictures and workbooks
+speak the language asked for.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ CAUSE_ORDER = (
     "injury",
     "nn_causes",
 )
-"""Order of causes in every table and picture of both age groups; study causes follow, "other" is always last."""
+"""Order of causes in every table and picture of both age groups; study causes follow, "other" is last."""
 
 ALGORITHMS = {"eava": "EAVA", "insilicova": "InSilicoVA", "interva": "InterVA"}
 """How the algorithms' makers write their names; others are shown as the request spells them."""
 
-NO_BREAK = "\N{NO-BREAK SPACE}"
+NARROW = 0.05
+"""Width of an interval below which tenths of a percent are shown."""
+
 TO = "\N{EN DASH}"
 NOTHING = "\N{EM DASH}"
 
@@ -55,7 +58,9 @@ class Words:
     def section(self, name: str) -> dict[str, str]:
         """All messages of a section, by key, in the order of the message file."""
         prefix = f"{name}."
-        return {key.removeprefix(prefix): text for key, text in self.messages.items() if key.startswith(prefix)}
+        return {
+            key.removeprefix(prefix): text for key, text in self.messages.items() if key.startswith(prefix)
+        }
 
     def or_plain(self, key: str) -> str:
         """The message `section.name`; where there is none, the name itself with spaces for underscores."""
@@ -69,17 +74,27 @@ class Words:
         """Readable name of an algorithm or of the ensemble."""
         return self("algorithms.ensemble") if name == "ensemble" else ALGORITHMS.get(name.lower(), name)
 
+    def pair(self, name: str, text: str) -> str:
+        """`name: text`, with the colon as the language sets it."""
+        return name + self.messages["numbers.colon"] + text
+
     def listing(self, names: Iterable[str]) -> str:
         """Names joined by commas."""
         return ", ".join(names)
 
     def number(self, value: float | None) -> str:
         """A whole number with its thousands apart."""
-        return NOTHING if _missing(value) else f"{value:,.0f}".replace(",", self.messages["numbers.thousands"])
+        return (
+            NOTHING if _missing(value) else f"{value:,.0f}".replace(",", self.messages["numbers.thousands"])
+        )
 
     def decimal(self, value: float | None, decimals: int) -> str:
         """A number with a fixed count of decimals."""
-        return NOTHING if _missing(value) else f"{value:.{decimals}f}".replace(".", self.messages["numbers.decimal"])
+        return (
+            NOTHING
+            if _missing(value)
+            else f"{value:.{decimals}f}".replace(".", self.messages["numbers.decimal"])
+        )
 
     def percent(self, fraction: float | None, decimals: int = 0) -> str:
         """A fraction as a percentage; what would round to zero is shown as less than the smallest step."""
@@ -95,6 +110,16 @@ class Words:
         if _missing(low) or _missing(high):
             return ""
         return "".join((self.decimal(100 * low, decimals), TO, self.decimal(100 * high, decimals)))  # type: ignore[operator]
+
+    def estimate(
+        self, mean: float | None, low: float | None, high: float | None, *, trusted: bool = True
+    ) -> tuple[str, str]:
+        """A fraction and its interval in percent, for quoting.
+
+        Tenths only where the interval is narrow and to be trusted: no other estimate bears them.
+        """
+        narrow = trusted and low is not None and high is not None and high - low < NARROW
+        return self.percent(mean, int(narrow)), self.interval(low, high, int(narrow))
 
     def flags(self, names: Iterable[str]) -> list[str]:
         """One sentence a flag, in the order of the message file; KeyError for a flag that has no words."""
@@ -116,7 +141,9 @@ def words(language: str = "en") -> Words:
         raise ValueError(f"no messages in language {language!r}; there are {', '.join(LANGUAGES)}")
     text = files("tasks").joinpath(f"words/{language}.yaml").read_text(encoding="utf-8")
     sections = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return Words(language, {f"{s}.{key}": str(text) for s, part in sections.items() for key, text in part.items()})
+    return Words(
+        language, {f"{s}.{key}": str(text) for s, part in sections.items() for key, text in part.items()}
+    )
 
 
 def in_order(causes: Iterable[str]) -> list[str]:
@@ -124,5 +151,6 @@ def in_order(causes: Iterable[str]) -> list[str]:
     rank = {cause: position for position, cause in enumerate(CAUSE_ORDER)}
     last = len(rank) + 1
     return sorted(
-        dict.fromkeys(causes), key=lambda cause: last if cause.casefold() == "other" else rank.get(cause, last - 1)
+        dict.fromkeys(causes),
+        key=lambda cause: last if cause.casefold() == "other" else rank.get(cause, last - 1),
     )

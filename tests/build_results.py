@@ -25,8 +25,8 @@ PROVINCES = (
 )  # fmt: skip
 YEARS = ("2019", "2020", "2021", "2022", "2023")
 EVERY_FLAG = (
-    "path_correction_stalled", "estimate_is_noop", "interval_unreliable", "country_served_by_other", "not_converged",
-    "misfit", "inventory_not_verified",
+    "path_correction_stalled", "estimate_is_noop", "interval_unreliable", "country_served_by_other",
+    "not_converged", "misfit", "inventory_not_verified",
 )  # fmt: skip
 TRUTH = {
     "neonate": (4, 14, 38, 24, 4, 16),
@@ -238,8 +238,10 @@ class _Maker:
         sd = np.sqrt(mean * (1 - mean) * (1 / max(total, 1) + 0.012 * (not stalled)))
         for i, cause in enumerate(causes):
             row: dict[str, Any] = {
-                **identity, "level": "stratum", "algorithm": algorithm, "cause": cause, "deaths": int(counts[i]),
-                "raw": float(raw[i]), "status": "no_result" if fails else "calibrated" if calibrated[i] else "passed_through",
+                **identity, "level": "stratum", "algorithm": algorithm, "cause": cause,
+                "deaths": int(counts[i]),
+                "raw": float(raw[i]),
+                "status": "no_result" if fails else "calibrated" if calibrated[i] else "passed_through",
                 "flags": [] if fails else [*own, *(["algorithms_disagree"] if disagree and i == 1 else [])],
             }  # fmt: skip
             if not fails:
@@ -261,7 +263,8 @@ class _Maker:
         for kind, names, values in (("published", causes, m), ("used", kept, used)):
             for i, j in itertools.product(range(len(names)), repeat=2):
                 self.matrices.append({
-                    **identity, "algorithm": algorithm, "kind": kind, "champs_cause": names[i], "va_cause": names[j],
+                    **identity, "algorithm": algorithm, "kind": kind, "champs_cause": names[i],
+                    "va_cause": names[j],
                     "value": float(values[i, j]), "flags": "",
                 })  # fmt: skip
 
@@ -285,7 +288,8 @@ class _Maker:
             flags = ["rollup_interval_too_narrow", *(["rollup_incomplete"] if lost else [])]
             self.rollups.append({
                 **identity, "level": level, "algorithm": algorithm, "strata": len(weights), "flags": flags,
-                "strata_fitted": len(weights) - len(lost), "weight": float(total), "weight_fitted": float(total - left),
+                "strata_fitted": len(weights) - len(lost), "weight": float(total),
+                "weight_fitted": float(total - left),
                 "share_left_out": left / total, **dict.fromkeys(SHARES, 0.02),
             })  # fmt: skip
             for cause in dict.fromkeys(row["cause"] for row in own):
@@ -297,7 +301,8 @@ class _Maker:
         weights: Mapping[str, int], total: int, left: float, flags: list[str],
     ) -> None:  # fmt: skip
         row: dict[str, Any] = {
-            **identity, "level": level, "algorithm": algorithm, "cause": cause, "weight": float(total), "flags": flags,
+            **identity, "level": level, "algorithm": algorithm, "cause": cause,
+            "weight": float(total), "flags": flags,
             "deaths": sum(r["deaths"] for r in part), "share_left_out": left, "status": "no_result",
         }  # fmt: skip
         if part:

@@ -1,0 +1,89 @@
+"""A run as JSON for a web page: units with their results, every figure beside its verdict and caveats."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tasks.captions import provenance, run_caveats
+from tasks.schema import split_flags
+from tasks.store import Results
+from tasks.verdict import reasons_in_words
+from tasks.view import Unit, View
+from tasks.words import Language, Words, words
+
+FORMAT = 1
+"""Version of the layout, documented in docs/report.md."""
+
+
+def json_text(results: Results, language: Language = "en") -> str:
+    """The whole run, without records and matrices; labels and sentences are in the language."""
+    view, say = View(results), words(language)
+    document = {
+        "format": FORMAT,
+        "language": language,
+        "run": view.manifest["run"],
+        "name": view.manifest["name"],
+        "status": view.manifest["status"],
+        "illustrative": bool(view.manifest["inventory"]["illustrative"]),
+        "caveats": run_caveats(results, language),
+        "provenance": [{"label": label, "value": value} for label, value in provenance(view, say)],
+        "strata_columns": view.columns,
+        "algorithms": {name: say.algorithm(name) for name in view.algorithms},
+        "causes": {name: say.cause(name) for name in view.causes(view.units)},
+        "reasons": _reasons(view, say),
+        "units": [_unit(view, unit, say) for unit in view.units],
+    }
+    return (
+        json.dumps(document, ensure_ascii=False, allow_nan=False, indent=None, separators=(",", ":")) + "\n"
+    )
+
+
+def _reasons(view: View, say: Words) -> dict[str, str]:
+    """Each reason of the run in words; results refer to them by code."""
+    cells = {*view.csmf["verdict_codes"].dropna(), *view.results.strata["verdict_codes"].dropna()}
+    cells |= set(view.rollups["verdict_codes"].dropna()) if len(view.rollups) else set()
+    codes = sorted({code for cell in cells for code in cell.split(";") if code})
+    return {code: reasons_in_words(code, say)[0] for code in codes}
+
+
+def _codes(cell: str | None) -> list[str]:
+    return [code for code in (cell or "").split(";") if code]
+
+
+def _unit(view: View, unit: Unit, say: Words) -> dict[str, Any]:
+    main = view.main(unit)
+    return {
+        "level": unit.level,
+        "stratum": unit.stratum,
+        "label": unit.label(say),
+        "age_group": unit.age_group,
+        "country": unit.country,
+        "values": unit.values,
+        "deaths": unit.deaths,
+        "main": main,
+        "verdict": view.verdict(unit, main),
+        "results": [
+            _result(view, unit, algorithm) for algorithm in view.algorithms if view.fit(unit, algorithm)
+        ],
+    }
+
+
+def _result(view: View, unit: Unit, algorithm: str) -> dict[str, Any]:
+    fit = view.fit(unit, algorithm)
+    return {
+        "algorithm": algorithm,
+        "status": fit.get("status"),
+        "verdict": view.verdict(unit, algorithm),
+        "reasons": _codes(fit.get("verdict_codes")),
+        "lambda": fit.get("lambda"),
+        "causes": [_cause(row) for row in view.rows(unit, algorithm)],
+    }
+
+
+def _cause(row: dict[str, Any]) -> dict[str, Any]:
+    kept = {
+        name: row[name] for name in ("cause", "deaths", "raw", "mean", "q025", "q975", "status", "verdict")
+    }
+    flags = split_flags(row["flags"] or "")
+    return {**kept, "flags": flags, "reasons": _codes(row["verdict_codes"])}

@@ -1,0 +1,213 @@
+"""A run as pages and pictures see it: its units (strata and roll-ups), each with its results."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.causes import AGE_GROUPS
+from tasks.schema import ALL, split_flags
+from tasks.store import Results
+from tasks.verdict import TOO_NARROW
+from tasks.verdict_records import identity_columns
+from tasks.words import Words, in_order
+
+ENSEMBLE = "ensemble"
+MISSING = "(missing)"
+_AGES: dict[str, int] = {age_group: place for place, age_group in enumerate(AGE_GROUPS)}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A stratum, or a roll-up: what it is and how many deaths were received in it."""
+
+    level: str
+    stratum: str
+    age_group: str
+    country: str
+    values: dict[str, str] = field(hash=False)
+    deaths: float = 0.0
+
+    @property
+    def is_total(self) -> bool:
+        """Whether it is a roll-up."""
+        return self.level != "stratum"
+
+    def place(self, say: Words) -> str:
+        """The unit without its age group, as in `Mozambique, Nampula, 2023`."""
+        shown = (
+            say("report.missing") if value == MISSING else value
+            for value in self.values.values()
+            if value != ALL
+        )
+        return ", ".join([self.country, *shown])
+
+    def name(self, say: Words) -> str:
+        """The unit within its country and age group, as in `Nampula, 2023`; the country of the whole."""
+        return self.place(say).removeprefix(self.country).removeprefix(", ") or self.country
+
+    def label(self, say: Words) -> str:
+        """The unit as a person names it, as in `Mozambique, Nampula, 2023: neonates`."""
+        return say.pair(self.place(say), say.or_plain(f"age_groups.{self.age_group}"))
+
+
+class View:
+    """The tables of a run, looked up by unit and algorithm."""
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self.manifest = results.manifest
+        self.csmf = results.csmf
+        self.columns = [
+            name for name in identity_columns(list(self.csmf.columns)) if name not in ("age_group", "country")
+        ]
+        self.algorithms = self._algorithms()
+
+    @cached_property
+    def rollups(self) -> pd.DataFrame:
+        """The table rollups; without rows if the run has none."""
+        return self.results.rollups if self.has_table("rollups") else pd.DataFrame()
+
+    @cached_property
+    def countries(self) -> list[str]:
+        """Countries of the units, each once."""
+        return list(dict.fromkeys(unit.country for unit in self.units))
+
+    def groups(self) -> list[tuple[str, str]]:
+        """Age group and country of the units, each once."""
+        return list(dict.fromkeys((unit.age_group, unit.country) for unit in self.units))
+
+    def has_table(self, name: str) -> bool:
+        """Whether the run has a table of that name."""
+        return any(file["path"] == f"{name}.parquet" for file in self.manifest["files"])
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """Roll-ups, then strata; within each neonates first, the coarsest level first, then by key."""
+        strata = self.results.strata
+        deaths = strata.groupby("stratum")["deaths_received"].max().to_dict()
+        names = ["stratum", "age_group", "country", *self.columns]
+        found = [self._unit("stratum", row, deaths[row["stratum"]]) for row in _distinct(strata, names)]
+        totals = [
+            self._unit(row["level"], row, row["weight"])
+            for row in _distinct(self.rollups, ["level", *names, "weight"])
+        ]
+        totals.sort(key=lambda unit: (sum(value != ALL for value in unit.values.values()), unit.level))
+        return sorted(totals + found, key=lambda unit: (not unit.is_total, _AGES.get(unit.age_group, 9)))
+
+    @property
+    def totals(self) -> list[Unit]:
+        """The roll-ups."""
+        return [unit for unit in self.units if unit.is_total]
+
+    @property
+    def strata(self) -> list[Unit]:
+        """The strata."""
+        return [unit for unit in self.units if not unit.is_total]
+
+    def rows(self, unit: Unit, algorithm: str) -> list[dict[str, Any]]:
+        """The estimates of a unit by an algorithm, one a cause, in order; empty if there are none."""
+        rows = self._rows.get((unit.level, unit.stratum, algorithm), [])
+        by_cause = {row["cause"]: row for row in rows}
+        return [by_cause[cause] for cause in in_order(by_cause)]
+
+    def fit(self, unit: Unit, algorithm: str) -> dict[str, Any]:
+        """The row of `strata` or `rollups`; empty if the unit has no such result."""
+        return self._fits.get((unit.level, unit.stratum, algorithm), {})
+
+    def has_result(self, unit: Unit, algorithm: str) -> bool:
+        """Whether there is an estimate, calibrated or not."""
+        rows = self._rows.get((unit.level, unit.stratum, algorithm), [])
+        return any(row["status"] != "no_result" for row in rows)
+
+    def fitted(self, unit: Unit) -> list[str]:
+        """The algorithms that have a result for the unit, the ensemble last."""
+        return [algorithm for algorithm in self.algorithms if self.has_result(unit, algorithm)]
+
+    def main(self, unit: Unit) -> str | None:
+        """The unit's main result: the ensemble, else the first algorithm of the request that has one."""
+        fitted = self.fitted(unit)
+        return ENSEMBLE if ENSEMBLE in fitted else fitted[0] if fitted else None
+
+    def verdict(self, unit: Unit, algorithm: str | None) -> str:
+        """Verdict of a result as a whole; `do_not_publish` where there is none."""
+        return (self.fit(unit, algorithm).get("verdict") if algorithm else None) or "do_not_publish"
+
+    def matrices(self, unit: Unit, algorithm: str) -> pd.DataFrame:
+        """Rows of the table matrices of a stratum and algorithm."""
+        if not self.has_table("matrices"):
+            return pd.DataFrame()
+        own = (pc.field("stratum") == unit.stratum) & (pc.field("algorithm") == algorithm)
+        return self._matrix_table.filter(own).to_pandas()
+
+    def trusts_interval(self, row: Mapping[str, Any]) -> bool:
+        """Whether no flag of an estimate says that its interval is too narrow."""
+        return TOO_NARROW.isdisjoint(split_flags(row["flags"] or ""))
+
+    def quoted(self, row: Mapping[str, Any], say: Words) -> str:
+        """`44% (31-60)`: an estimate with its interval, as one quotes it; a dash where there is none."""
+        share, interval = say.estimate(
+            row["mean"], row["q025"], row["q975"], trusted=self.trusts_interval(row)
+        )
+        return share + (f" ({interval})" if interval else "")
+
+    def causes(self, units: Iterable[Unit]) -> list[str]:
+        """All causes of the units, in order."""
+        strata = {unit.stratum for unit in units}
+        return in_order(self.csmf.loc[self.csmf["stratum"].isin(strata), "cause"].unique())
+
+    @cached_property
+    def _matrix_table(self) -> pa.Table:
+        """As Arrow: a run of many strata has millions of rows, of which few are looked at."""
+        wanted = ["stratum", "algorithm", "kind", "champs_cause", "va_cause", "value"]
+        return self.results.table("matrices").select(wanted)
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+        wanted = [
+            "level", "stratum", "algorithm", "cause", "deaths", "raw", "mean", "q025", "q975", "status",
+            "flags", "not_calibrated_reason", "calibrated_deaths", "estimated_deaths", "verdict",
+            "verdict_codes",
+        ]  # fmt: skip
+        found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        for row in _dicts(self.csmf[wanted]):
+            found.setdefault((row["level"], row["stratum"], row["algorithm"]), []).append(row)
+        return found
+
+    @cached_property
+    def _fits(self) -> dict[tuple[str, str, str], dict[str, Any]]:
+        fits = {("stratum", row["stratum"], row["algorithm"]): row for row in _dicts(self.results.strata)}
+        fits |= {(row["level"], row["stratum"], row["algorithm"]): row for row in _dicts(self.rollups)}
+        return fits
+
+    def _algorithms(self) -> list[str]:
+        """The request's algorithms in its order, then what else the tables hold, the ensemble last."""
+        there = dict.fromkeys(self.csmf["algorithm"])
+        asked = [str(name) for name in (self.manifest.get("request") or {}).get("algorithms", ())]
+        own = [name for name in dict.fromkeys([*asked, *there]) if name in there and name != ENSEMBLE]
+        return [*own, *([ENSEMBLE] if ENSEMBLE in there else [])]
+
+    def _unit(self, level: str, row: dict[str, Any], deaths: float) -> Unit:
+        values = {name: row[name] for name in self.columns}
+        return Unit(level, row["stratum"], row["age_group"], row["country"], values, float(deaths))
+
+
+def _distinct(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
+    return _dicts(frame[names].drop_duplicates(["stratum", *({"level"} & set(names))])) if len(frame) else []
+
+
+def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries, missing values as None."""
+    columns = {str(name): _plain(frame[name]) for name in frame.columns}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _plain(series: pd.Series[Any]) -> list[Hashable]:
+    missing = series.isna()
+    return [None if gone else value for value, gone in zip(series.tolist(), missing.tolist(), strict=True)]

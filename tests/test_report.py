@@ -1,0 +1,273 @@
+"""The report: its numbers are those of the tables, its caveats come first, it needs nothing from outside."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from build_boundaries import made_up_boundaries
+from build_results import Case, build
+from report_page import Page, number, percent
+
+from tasks.report import artifact_table, markdown_summary, overall_verdict, render_report
+from tasks.words import LANGUAGES, words
+
+PROVINCES = ("Nampula", "Tete", "Gaza", "Sofala")
+NATION = Case(
+    "nation", age_groups=("neonate", "child"),
+    columns={"province": PROVINCES, "year": ("2021", "2022", "2023")}, deaths=(120, 500), roll_ups=([], ["province"], ["year"]),
+)  # fmt: skip
+EVERY_FLAG = Case(
+    "every-flag",
+    columns={"district": tuple("ABCDEFGHI")},
+    deaths=(15, 400),
+    every_flag=True,
+    illustrative=True,
+)
+CASES = {
+    "one": Case(),
+    "single-algorithm": Case(algorithms=("eava",)),
+    "nation": NATION,
+    "every-flag": EVERY_FLAG,
+    "failed-in-part": Case("part", columns={"province": PROVINCES}, failures=True, roll_ups=([],)),
+    "failed": Case("failed", all_fail=True),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = build(tmp_path_factory.mktemp(name), CASES[name])
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def pages(runs):
+    made = {}
+
+    def get(name, language="en"):
+        if (name, language) not in made:
+            made[name, language] = render_report(runs(name), language)
+        return made[name, language]
+
+    return get
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [("one", "en"), ("one", "fr"), ("one", "pt"), ("every-flag", "en"), ("failed", "fr")],
+)
+def test_every_figure_in_the_tables_is_that_of_the_parquet_table(runs, pages, name, language):
+    results, page, say = runs(name), Page(pages(name, language)), words(language)
+    compared = 0
+    for (stratum, algorithm), own in results.csmf.groupby(["stratum", "algorithm"]):
+        found = [
+            table
+            for table in page.tables
+            if table["caption"].endswith(f"· {say.algorithm(algorithm)}") and len(table["head"]) == 8
+            and table["caption"].startswith(say.pair(_place(stratum), ""))
+        ]  # fmt: skip
+        assert len(found) == 1
+        for row in own.itertuples():
+            cells = next(cells for cells in found[0]["rows"] if cells[0] == say.cause(row.cause))
+            assert number(cells[1]) == row.deaths
+            assert percent(cells[2]) == pytest.approx(row.raw, abs=0.0005 + 1e-9)
+            if row.status == "no_result":
+                assert set(cells[3:7]) == {"\N{EM DASH}"}
+                continue
+            assert percent(cells[3]) == pytest.approx(row.mean, abs=0.0005 + 1e-9)
+            if row.status == "calibrated":
+                low, high = map(percent, cells[4].split("\N{EN DASH}"))
+                assert (low, high) == pytest.approx((row.q025, row.q975), abs=0.0005 + 1e-9)
+            else:
+                assert cells[4] == say("report.interval_none")
+            assert cells[7] == say(f"verdicts_short.{row.verdict}")
+            compared += 1
+    assert compared or name == "failed"
+
+
+def _place(stratum: str) -> str:
+    parts = dict(part.split("=", 1) for part in stratum.split("/"))
+    return ", ".join([parts["country"], *([parts["district"]] if "district" in parts else [])])
+
+
+def test_the_overview_holds_the_main_result_of_every_stratum(runs, pages):
+    results, page = runs("nation"), Page(pages("nation"))
+    strata = results.csmf[(results.csmf["level"] == "stratum") & (results.csmf["algorithm"] == "ensemble")]
+    for age_group, own in strata.groupby("age_group"):
+        rows = [t["rows"] for t in page.tables if t["caption"] == words("en")(f"age_groups.{age_group}")]
+        shown = {cells[0]: cells for table in rows for cells in table}
+        for row in own[own["cause"] == "pneumonia"].itertuples():
+            cells = shown[f"{row.province}, {row.year}"]
+            head = next(t["head"] for t in page.tables if t["rows"] and cells in t["rows"])
+            quoted = cells[head.index("Pneumonia")]
+            assert abs(percent(quoted.split(" ")[0]) - row.mean) <= 0.005
+
+
+def test_records_in_the_page_are_those_of_the_table(runs, pages):
+    results, page = runs("one"), Page(pages("one"))
+    table = page.table("What became of the records")
+    for cells in table["rows"]:
+        algorithm = cells[0].split(",")[0].lower()
+        own = results.records[results.records["algorithm"] == algorithm]
+        assert number(cells[1]) == own["records"].sum() == sum(map(number, cells[2:]))
+        assert number(cells[2]) == own.loc[own["disposition"] == "used", "records"].sum()
+
+
+def test_verdicts_are_counted_right(runs, pages):
+    results, page = runs("every-flag"), Page(pages("every-flag"))
+    for cells in page.table("Results by verdict, strata")["rows"]:
+        own = results.strata[results.strata["algorithm"] == cells[0].lower()]["verdict"]
+        assert [number(c) for c in cells[1:]] == [
+            (own == v).sum() for v in ("publishable", "with_caution", "do_not_publish")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "language"), [*((name, "en") for name in CASES), ("one", "fr"), ("one", "pt"), ("failed", "fr")]
+)
+def test_a_page_is_whole_and_needs_nothing_from_outside(pages, name, language):
+    html = pages(name, language)
+    page = Page(html)
+    assert page.unclosed == []
+    assert page.language == language
+    assert [r for r in page.references if not r.startswith(("#", "data:"))] == []
+    assert re.search(r"https?://|@import|url\((?!#)", html) is None
+    assert len(page.ids) == len(set(page.ids))
+    assert {r[1:] for r in page.references if r.startswith("#")} <= set(page.ids)
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_headings_pictures_and_tables_can_be_read_aloud(pages, name):
+    page = Page(pages(name))
+    levels = [level for level, _ in page.headings]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+    assert all(text for _, text in page.headings)
+    assert page.labels
+    assert all(len(label) > 30 for label in page.labels)
+    assert all(table["caption"] and table["scopes"] == {"col", "row"} for table in page.tables)
+
+
+def test_the_verdict_and_its_reasons_stand_before_everything_else(runs, pages):
+    text = " ".join(Page(pages("one")).text)
+    reason = runs("one").strata.set_index("algorithm").loc["ensemble", "verdict_reasons"]
+    assert text.index("Publish with caution") < text.index(reason) < text.index("Contents")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_illustrative_run_says_so_first(tmp_path, language):
+    results = build(tmp_path, Case(algorithms=("eava",), illustrative=True))
+    text = " ".join(Page(render_report(results, language)).text)
+    warning = words(language)("report.illustrative")
+    assert text.index(warning) < text.index(words(language)("report.in_brief"))
+
+
+def test_every_flag_that_was_raised_is_explained(runs, pages):
+    results = runs("every-flag")
+    raised = {flag for text in results.strata["flags"] for flag in text.split(";") if flag}
+    assert len(raised) == 9
+    explained = {cells[2] for cells in Page(pages("every-flag")).table("Caveats raised in this run")["rows"]}
+    assert explained == {words("en")(f"flags.{flag}") for flag in raised}
+
+
+def test_missing_results_are_listed_with_their_reason(runs, pages):
+    results = runs("failed-in-part")
+    failed = results.strata[results.strata["status"] == "failed"]
+    page = Page(pages("failed-in-part"))
+    rows = page.table("Results that are missing")["rows"]
+    assert len(rows) == len(failed) > 0
+    assert {cells[3] for cells in rows} == set(failed["reason"])
+    assert f"{len(failed)} results are missing" in " ".join(page.text)
+
+
+def test_translated_pages_say_that_nobody_reviewed_them(pages):
+    assert words("pt")("language.review") in " ".join(Page(pages("one", "pt")).text)
+
+
+def test_matrices_as_used_are_shown_for_few_strata_and_only_published_ones_for_many(pages):
+    assert "As used for this result" in pages("one")
+    assert "As used for this result" not in pages("nation")
+    assert "λ over the strata: EAVA: median" in pages("nation")
+
+
+def test_trends_and_maps_are_there_where_the_run_has_them(runs, pages):
+    assert "Trends in causes of death" in pages("nation")
+    assert "Trends in causes of death" not in pages("one")
+    with_map = render_report(runs("nation"), "en", made_up_boundaries(PROVINCES))
+    assert "Causes of death after calibration, by province" in with_map
+    assert 'id="maps"' in with_map
+
+
+def test_labels_of_the_data_cannot_break_the_page(tmp_path):
+    case = Case(
+        columns={"district": ('"><script>alert(1)</script>', "a & b")}, deaths=(90, 99), algorithms=("eava",)
+    )
+    html = render_report(build(tmp_path, case))
+    assert "<script>alert" not in html
+    assert Page(html).unclosed == []
+
+
+def test_a_large_run_gives_a_page_of_bounded_size(tmp_path):
+    columns = {"district": tuple(f"D{i}" for i in range(400)), "sex": ("f", "m")}
+    results = build(tmp_path, Case("large", columns=columns, algorithms=("eava",), deaths=(10, 300)))
+    html = render_report(results)
+    page = Page(html)
+    assert len(html) < 3_000_000
+    assert "The run has 800 strata. Shown are the 300 with the most deaths" in " ".join(page.text)
+    assert max(len(table["rows"]) for table in page.tables) <= 300
+
+
+def test_the_same_run_gives_the_same_page(runs, pages):
+    assert render_report(runs("one")) == pages("one")
+
+
+def test_the_overall_verdict_is_the_worst_of_the_main_results(runs):
+    assert overall_verdict(runs("one")) == "with_caution"
+    assert overall_verdict(runs("every-flag")) == "do_not_publish"
+
+
+def test_the_summary_in_markdown_begins_with_verdict_and_figures(runs):
+    results = runs("one")
+    text = markdown_summary(results)
+    row = results.csmf.set_index(["algorithm", "cause"]).loc[("ensemble", "pneumonia")]
+    assert "**Publish with caution**" in text
+    assert f"| Pneumonia | {100 * row['raw']:.0f}% | {100 * row['mean']:.0f}% |" in text
+    assert results.manifest["run"] in text
+    assert all(not line.startswith(" ") for line in text.splitlines())
+
+
+def test_the_summary_of_a_failed_run_says_so(runs):
+    text = markdown_summary(runs("failed"))
+    assert "This run failed" in text
+    assert "**Do not publish**" in text
+
+
+def test_the_artifact_table_has_a_row_for_each_unit_with_its_verdict(runs):
+    rows = artifact_table(runs("nation"))
+    assert len(rows) == 40
+    assert rows[0]["Stratum"] == "Mozambique: Neonates (0\N{EN DASH}27 days)"
+    assert {row["Verdict"] for row in rows} == {"Publish with caution"}
+    assert all("interval of this total is too narrow" in row["Reasons"] for row in rows[:8])
+
+
+def test_markdown_shows_labels_as_they_are(tmp_path):
+    results = build(tmp_path, Case(columns={"d": ("a|b*c",)}, algorithms=("eava",)))
+    assert "## Mozambique, a\\|b\\*c: Neonates" in markdown_summary(results)
+
+
+def test_templates_hold_no_text_of_their_own():
+    template = (Path(__file__).parents[1] / "tasks" / "templates" / "report.html.j2").read_text(
+        encoding="utf-8"
+    )
+    body = re.sub(r"<(script|style)>.*?</\1>", "", template, flags=re.S)
+    body = re.sub(r"\{[%{].*?[%}]\}|<[^>]*>", "", body, flags=re.S)
+    assert body.split() == []
