@@ -8,7 +8,7 @@ VOID = {"meta", "link", "br", "input", "img", "hr"}
 
 
 class Page(HTMLParser):
-    """Tables (caption, head, rows), headings (level, text), SVG labels, references, ids, unclosed elements."""
+    """Tables (caption, head, rows), headings (level, text), SVG labels, references, ids, open elements."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -145,9 +145,8 @@ def test_dhis2_leaves_out_what_is_not_to_be_published_unless_asked(tmp_path):
 
 
 def test_a_cause_without_an_interval_gives_no_value_for_its_ends(tmp_path):
-    text = "org_unit: OuNampula01\nperiod: '2023'\n"
-        "data_elements: {neonate: {other: {mean: DeOtherMean, q975: DeOtherHigh}}}\n"
-    
+    values = "{neonate: {other: {mean: DeOtherMean, q975: DeOtherHigh}}}"
+    text = f"org_unit: OuNampula01\nperiod: '2023'\ndata_elements: {values}\n"
     lines = dhis2_csv(build(tmp_path, Case()), read_mapping(text)).splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == ["DeOtherMean"]
 

@@ -17,7 +17,8 @@ from tasks.words import LANGUAGES, words
 PROVINCES = ("Nampula", "Tete", "Gaza", "Sofala")
 NATION = Case(
     "nation", age_groups=("neonate", "child"),
-    columns={"province": PROVINCES, "year": ("2021", "2022", "2023")}, deaths=(120, 500), roll_ups=([], ["province"], ["year"]),
+    columns={"province": PROVINCES, "year": ("2021", "2022", "2023")}, deaths=(120, 500),
+    roll_ups=([], ["province"], ["year"]),
 )  # fmt: skip
 EVERY_FLAG = Case(
     "every-flag",
