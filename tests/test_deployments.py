@@ -20,6 +20,7 @@ from prefect.utilities.schema_tools import validate
 from flows.deploy import QUEUES
 from tasks.request import parse_request
 from tasks.service_health import DEPLOYMENTS, POOL
+from tasks.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 LISTED: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -114,3 +115,20 @@ def test_compose_has_no_default_passwords() -> None:
     text = (ROOT / "deployments" / "compose.yaml").read_text()
     for name in ("PASSWORD", "DATABASE_PASSWORD", "S3_KEY", "S3_SECRET"):
         assert set(re.findall(rf"\$\{{{name}([^}}]*)\}}", text)) == {f":?set {name}"}
+
+
+def test_every_setting_is_explained_to_operators() -> None:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert f"| `VACAL_{name.upper()}` |" in text
+        assert field.description
+        assert field.description in text
+
+
+def test_every_deployment_is_explained_to_operators() -> None:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    for deployment in LISTED:
+        limit = deployment["concurrency_limit"]
+        row = next(line for line in text.splitlines() if line.startswith(f"| {deployment['name']} |"))
+        assert f"| {limit['limit']} | {limit['collision_strategy']}" in row
+        assert deployment["work_pool"]["work_queue_name"] in row

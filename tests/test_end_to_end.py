@@ -5,6 +5,7 @@ Server, PostgreSQL, worker, S3 store: all real. One installation for all tests o
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
 import os
@@ -14,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -308,6 +310,50 @@ class TestAPlainHttpClient:
         assert artifacts["results"]["type"] == "table"
         assert artifacts["summary"]["type"] == "markdown"
         assert "illustrative" in artifacts["summary"]["data"].lower()
+
+
+class TestTheDocumentedClients:
+    """The programs of docs/api.md as they stand there, with this installation's addresses."""
+
+    def block(self, installation: Installation, language: str) -> str:
+        text = (ROOT / "docs" / "api.md").read_text()
+        found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
+        assert found
+        user, password = installation.env["PREFECT_API_AUTH_STRING"].split(":")
+        token = base64.b64encode(f"{user}:{password}".encode()).decode()
+        installation.s3.pipe_file(
+            "vacal/deaths.csv", b"ID,cause\n" + b"".join(b"%d,ipre\n" % n for n in range(30))
+        )
+        changes = {
+            "http://127.0.0.1:4200/api": installation.env["PREFECT_API_URL"],
+            "my-bucket/vacal": "vacal/store",
+            "my-bucket": "vacal",
+            "auth=None": f"auth=({user!r}, {password!r})",
+            "const headers = {": f'const headers = {{ Authorization: "Basic {token}",',
+            '"country": "Mozambique",': '"country": "Mozambique", "matrix": {"source": "illustrative"},',
+            'country: "Mozambique",': 'country: "Mozambique", matrix: { source: "illustrative" },',
+        }
+        program = found[1]
+        for old, new in changes.items():
+            program = program.replace(old, new)
+        return program
+
+    def test_python_creates_a_run_and_waits_for_its_results(
+        self, installation: Installation, tmp_path: Path
+    ) -> None:
+        program = tmp_path / "client.py"
+        program.write_text(self.block(installation, "python"))
+        done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, cwd=tmp_path)
+        assert "results: s3://vacal/store/runs/my-district-" in done.stdout, done.stderr
+
+    @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+    def test_javascript_creates_a_run_and_waits_for_its_results(
+        self, installation: Installation, tmp_path: Path
+    ) -> None:
+        program = tmp_path / "client.mjs"
+        program.write_text(self.block(installation, "js"))
+        done = subprocess.run(["node", str(program)], capture_output=True, text=True, cwd=tmp_path)
+        assert "results: s3://vacal/store/runs/my-district-" in done.stdout, done.stderr
 
 
 class TestBadInput:
