@@ -378,7 +378,7 @@ def _arrays(data: pa.Table | pd.DataFrame | Mapping[str, Any]) -> tuple[dict[str
 
 
 def _joined(flags: Any, illustrative: Any, rows: int, always: Iterable[str]) -> pa.Array:
-    """One `flags` text a row, with those of the run, and `illustrative` where the column of that name is true."""
+    """One `flags` text a row: its own, those of the run, and `illustrative` where that column is true."""
     cells = flags.to_pylist() if flags is not None else [()] * rows
     made_up = illustrative.to_pylist() if illustrative is not None else [False] * rows
     known: dict[tuple[Any, Any], str] = {}
