@@ -118,12 +118,14 @@ def calibrate(request: CalibrationRequest, recompute: bool = False) -> str:
             store.remove_work(job.work.root, job.run)
         elif stored := store.find_run(job.work.root, job.run):
             store.repair_run(job.work.root, job.run)
+            report(job, return_state=True).result()
             return final_state(job, stored, "calibrated before")  # type: ignore[return-value]
         progress = Progress(job.strata_per_algorithm)
         done = calibrate_strata(job, progress)
         timings = {"started": started.isoformat(), "seconds_until_publication": time.monotonic() - begin}
         manifest = publish(job, done, timings, replace=recompute, return_state=True).result()
         progress.end()
+        report(job, return_state=True).result()
         show(job.uri)
     except InputError as error:
         return failed("BadInput", error)  # type: ignore[return-value]
@@ -161,6 +163,13 @@ def calibrate_chunk(chunk: Chunk, work: Work, progress: Progress, pool: Pool) ->
 def publish(job: Job, done: Done, timings: Mapping[str, Any], replace: bool) -> dict[str, Any]:
     """Roll up, write the tables, and the manifest last."""
     return steps.publish(job, done, timings, replace=replace)
+
+
+@task(name="report", task_run_name="report {job.run}", **HEALING)
+@without_traceback
+def report(job: Job) -> str:
+    """Write the report of the published run; returns its address."""
+    return steps.write_report(job)
 
 
 def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | None]]:

@@ -64,7 +64,8 @@ def run(
         except IncompleteError as error:
             uri, incomplete = error.uri, True
         out.print(describe_run(open_results(uri)))
-        out.print(f"\nResults: {uri}", soft_wrap=True)
+        out.print(f"\nReport: {uri}/report-{request.report_language}.html", soft_wrap=True)
+        out.print(f"Results: {uri}", soft_wrap=True)
     if incomplete:
         raise typer.Exit(1)
 

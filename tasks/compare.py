@@ -20,7 +20,7 @@ NOISE = 4.0  # Monte-Carlo errors that a change may have and still count as nois
 LARGE = 1.0  # posterior standard deviations from which on a change is called large
 
 Kind = Literal["data", "mapping", "inventory", "options", "seed", "engine", "software"]
-_SKIPPED = ("name", "output", "chunk_strata", "keep_draws")
+_SKIPPED = ("name", "output", "chunk_strata", "keep_draws", "report_language", "boundaries")
 _MAPPING = ("study_cause_map", "unmapped_causes", "undetermined_causes", "bad_records", "columns")
 _ENGINE = ("vacal", "engine")
 

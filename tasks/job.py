@@ -27,6 +27,7 @@ from tasks.ingest import Tabulation, check_records_add_up, tabulate
 from tasks.inventory import load_inventory
 from tasks.matrices import Inventory
 from tasks.r_process import Pool
+from tasks.report import render_report
 from tasks.request import CalibrationRequest
 from tasks.rollup_sums import partial_sums
 from tasks.storage import Storage, errors, filesystem
@@ -205,6 +206,26 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
     manifest = store.publish(job.work.root, job.run, tables, description, timings, replace=replace)
     store.remove_work(job.work.root, job.run)
     return manifest
+
+
+def write_report(job: Job) -> str:
+    """Write the page that people read into the folder of the published run, if it is not there yet.
+
+    It is made from the published tables alone and is not among the manifest's files; returns its address.
+    Raises InputError if the request's boundaries do not fit the run, StorageError.
+    """
+    language, boundaries = job.request.report_language, job.request.boundaries
+    storage, path = Storage(job.work.root), f"runs/{job.run}/report-{language}.html"
+    if not storage.exists(path):
+        page = render_report(store.open_results(job.uri), language, boundaries and _text(boundaries))
+        storage.write(path, page.encode())
+    return storage.uri(path)
+
+
+def _text(uri: str) -> str:
+    fs, path = filesystem(uri)
+    with errors(uri), fs.open(path, "rt", encoding="utf-8") as file:
+        return str(file.read())
 
 
 def describe(job: Job, strata: pa.Table, records: pa.Table) -> dict[str, Any]:

@@ -79,8 +79,9 @@ def _resolve(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     matrix = fields.get("matrix")
     if isinstance(matrix, dict) and not _NAMED_SOURCES.fullmatch(str(matrix.get("source", "inventory"))):
         fields["matrix"] = {**matrix, "source": _beside(matrix["source"], folder)}
-    if fields.get("roll_up_weights") is not None:
-        fields["roll_up_weights"] = _beside(fields["roll_up_weights"], folder)
+    for name in ("roll_up_weights", "boundaries"):
+        if fields.get(name) is not None:
+            fields[name] = _beside(fields[name], folder)
     return fields
 
 

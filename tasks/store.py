@@ -45,7 +45,9 @@ DESCRIPTION = (
     "warnings",
 )  # what the caller of `publish` tells of the run, each documented in docs/outputs.md
 _DONE, _DIGEST = "done", hashlib.sha256().digest_size
-_NO_PART_OF_IDENTITY = ("name", "output", "chunk_strata", "roll_up_weights")
+_NO_PART_OF_IDENTITY = (
+    "name", "output", "chunk_strata", "roll_up_weights", "report_language", "boundaries"
+)  # fmt: skip
 
 
 def run_id(
