@@ -59,7 +59,7 @@ inline bool reached(const Fit& fit, const Work& work) {
 inline std::string shortfall(const Fit& fit, const Work& work) {
   char text[160];
   if (fit.rhat > hopeless_rhat) {
-    std::snprintf(text, sizeof text, "chains disagree (R-hat %.2f): the posterior has modes apart", fit.rhat);
+    std::snprintf(text, sizeof text, "chains disagree (R-hat %.2f), as where the posterior has modes apart", fit.rhat);
   } else if (!reached(fit, work)) {
     std::snprintf(text, sizeof text, "stopped at R-hat %.3f and bulk effective size %.0f of %.0f asked for", fit.rhat,
                   fit.ess_bulk, work.effective_draws);
