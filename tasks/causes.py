@@ -86,7 +86,7 @@ def cause_map(age_group: str) -> Mapping[str, str]:
 
 
 def cause_rows(age_group: str) -> list[tuple[str, str]]:
-    """Pairs of cause name and broad cause, by broad cause in the standard order: the map as people read it."""
+    """Pairs of cause name and broad cause, by broad cause in the standard order, as people read the map."""
     order = BROAD_CAUSES[age_group]
     return sorted(cause_map(age_group).items(), key=lambda pair: (order.index(pair[1]), pair[0]))
 

@@ -294,8 +294,8 @@ class CalibrationRequest(_Part):
     report_language: Literal["en", "fr", "pt"] = Field("en", description="Language of the run's report.")
     boundaries: Uri | None = Field(
         None,
-        description="Address of a GeoJSON file whose areas are the values of a strata column, for maps in the "
-        "report; empty: no maps.",
+        description="Address of a GeoJSON file whose areas are the values of a strata column, for maps in "
+        "the report; empty: no maps.",
     )
     chunk_strata: int | None = Field(
         default=None,

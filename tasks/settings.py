@@ -57,11 +57,15 @@ class Settings(BaseSettings):
     )
     allow_run: bool = Field(True, description="Whether `vacal run` computes in the user's own process.")
     allow_submit: bool = Field(
-        True, description="Whether requests may be submitted to the server; without it only schedules run there."
+        True,
+        description="Whether requests may be submitted to the server; without it only schedules run there.",
     )
-    allow_follow: bool = Field(True, description="Whether `vacal follow` shows a run's log and progress live.")
+    allow_follow: bool = Field(
+        True, description="Whether `vacal follow` shows a run's log and progress live."
+    )
     alert_webhook: SecretStr | None = Field(
-        None, description="Address that is called (POST, JSON) when a run fails, is late or is stuck; empty: nobody."
+        None,
+        description="Address that is called (POST, JSON) when a run fails, is late or is stuck; empty: nobody.",
     )
     stuck_after: float = Field(
         21600.0, ge=10, description="Seconds after which a run that has not ended is reported as stuck."
