@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from flows import cli_inventory, cli_results, cli_runs, cli_service
+from flows import cli_input, cli_inventory, cli_results, cli_runs, cli_service
 from tasks.causes import AGE_GROUPS, cause_rows
 from tasks.errors import InputError, VacalError
 from tasks.labels import amount
@@ -24,6 +24,7 @@ app.add_typer(cli_inventory.app, name="inventory")
 app.add_typer(cli_runs.app, name="runs")
 cli_service.register(app)
 cli_results.register(app)
+cli_input.register(app)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -138,8 +139,9 @@ def simulate_nation(
 def doctor() -> None:
     """Look at R, packages, inventory, storage and Prefect server: what is found, what to do if missing."""
     from tasks.doctor import examine
+    from tasks.service_health import service_checks
 
-    checks = examine()
+    checks = [*examine(), *service_checks()]
     for check in checks:
         out.print(f"{'ok' if check.ok else 'MISSING':8} {check.name}: {check.found}", soft_wrap=True)
         if not check.ok:

@@ -8,14 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from rich.console import Group, RenderableType
-from rich.table import Table
 
 from tasks.store import Manifest, Results
 
 KEY = ["level", "stratum", "algorithm", "cause"]
 FIT = KEY[:3]
-SHOWN = 20  # rows of a printed comparison; the largest changes first
 NOISE = 4.0  # Monte-Carlo errors that a change may have and still count as noise
 LARGE = 1.0  # posterior standard deviations from which on a change is called large
 
@@ -72,46 +69,6 @@ def compare(before: Results, after: Results) -> Comparison:
     counts_moved = (both["deaths_before"] != both["deaths_after"]).groupby([both[name] for name in FIT])
     both["why"] = _why(both, counts_moved.transform("any"), differences)
     return Comparison(before.manifest["run"], after.manifest["run"], differences, both.drop(columns="_merge"))
-
-
-def describe_difference(before: Results, after: Results) -> RenderableType:
-    """For the terminal: in what two runs differ, how many estimates moved, and the largest moves."""
-    found = compare(before, after)
-    lines = [f"{found.before} -> {found.after}"]
-    lines += [f"{d.kind}: {d.what} was {d.before}, is {d.after}" for d in found.differences]
-    if not found.differences:
-        lines.append("The runs differ in nothing that could move an estimate.")
-    lines.append("Estimates: " + ", ".join(f"{count} {name}" for name, count in found.verdicts.items()))
-    moved = found.estimates[found.estimates["verdict"] != "identical"]
-    moved = moved.reindex(moved["change"].abs().sort_values(ascending=False).index)
-    return Group(*lines, _moved_table(moved.head(SHOWN)), f"{max(len(moved) - SHOWN, 0)} more")
-
-
-def _moved_table(moved: pd.DataFrame) -> Table:
-    table = Table(pad_edge=False)
-    for name in ("level", "stratum", "algorithm", "cause"):
-        table.add_column(name)
-    for name in ("before %", "after %", "change", "in MC errors", "in sd"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
-    table.add_column("why")
-    for row in moved.to_dict("records"):
-        change = row["change"]
-        numbers = (
-            _number(100 * row["mean_before"]),
-            _number(100 * row["mean_after"]),
-            _number(100 * change),
-            _number(change / row["monte_carlo_error"] if row["monte_carlo_error"] else np.nan),
-            _number(change / row["posterior_sd"] if row["posterior_sd"] else np.nan),
-        )
-        table.add_row(
-            *(str(row[name]) for name in KEY), *numbers, row["verdict"], row["why"].replace(";", ", ")
-        )
-    return table
-
-
-def _number(value: float) -> str:
-    return "-" if pd.isna(value) else f"{value:.2f}"
 
 
 def manifest_differences(before: Manifest, after: Manifest) -> Iterator[Difference]:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import httpx
-
 from tasks.errors import VacalError
 from tasks.inventory import load_inventory
 from tasks.settings import settings
@@ -30,7 +28,7 @@ class Check:
 
 def examine() -> list[Check]:
     """All checks, in the order in which a run needs the parts; none of them changes anything."""
-    return [_python(), _r(), _r_package(), _inventory(), _store(), _server()]
+    return [_python(), _r(), _r_package(), _inventory(), _store()]
 
 
 def _python() -> Check:
@@ -73,26 +71,3 @@ def _store() -> Check:
         f"; object storage at {endpoint}" if endpoint else ""
     )
     return Check("storage", free > 1, found, "make room: less than 1 GiB is free")
-
-
-def _server() -> Check:
-    url = os.environ.get("PREFECT_API_URL") or _profile_url()
-    if not url:
-        found = "none set: each run starts a temporary one"
-        return Check("Prefect server", True, found, "", optional=True)
-    return Check("Prefect server", *_answers(url), "start it: script/up", optional=True)
-
-
-def _profile_url() -> str | None:
-    from prefect.settings import PREFECT_API_URL
-
-    value: str | None = PREFECT_API_URL.value()
-    return value
-
-
-def _answers(url: str) -> tuple[bool, str]:
-    try:
-        response = httpx.get(f"{url.rstrip('/')}/health", timeout=3)
-    except httpx.HTTPError as error:
-        return False, f"{url} does not answer ({type(error).__name__})"
-    return response.is_success, f"{url} answers {response.status_code}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import platform
 from collections import Counter
@@ -46,6 +47,7 @@ class Work:
     run: str
     identity: Identity
     keep_draws: bool
+    verdict_rules: VerdictRules
     roll_ups: rollup_plan.Plan | None
 
     def of(self, chunk: Chunk) -> Work:
@@ -53,7 +55,7 @@ class Work:
         if self.roll_ups is None:
             return self
         part = self.roll_ups.only(chunk.batch.strata)
-        return Work(self.root, self.run, self.identity, self.keep_draws, part)
+        return dataclasses.replace(self, roll_ups=part)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,14 @@ def prepare(request: CalibrationRequest) -> Job:
     plan = (
         rollup_plan.plan(tabulation.strata, columns, request.roll_ups, weights) if request.roll_ups else None
     )
-    work = Work(request.output, run, Identity.of(run, request, inventory), request.keep_draws, plan)
+    work = Work(
+        request.output,
+        run,
+        Identity.of(run, request, inventory),
+        request.keep_draws,
+        request.verdict_rules,
+        plan,
+    )
     return Job(request, inventory, tabulation, chunks, work)
 
 
@@ -171,7 +180,7 @@ def calibrate_chunk(
 def _judged(tables: dict[str, pa.Table], work: Work) -> dict[str, pa.Table]:
     """With verdicts and shares of the roll-ups; the draws only where they are kept."""
     judged = {name: table for name, table in tables.items() if name != "draws"}
-    judged |= add_verdicts({name: tables[name] for name in ("csmf", "strata", "records")})
+    judged |= add_verdicts({name: tables[name] for name in ("csmf", "strata", "records")}, work.verdict_rules)
     if work.roll_ups is not None:
         judged |= partial_sums(work.roll_ups, tables["strata"], tables["csmf"], tables["draws"])
     if work.keep_draws:
@@ -247,7 +256,7 @@ def describe(job: Job, strata: pa.Table, records: pa.Table) -> dict[str, Any]:
         "records": _total(records),
         "warnings": list(_warnings(job)),
         "failures": _failures(strata),
-        "verdict_rules": VerdictRules().model_dump(),
+        "verdict_rules": job.request.verdict_rules.model_dump(),
     }
 
 
@@ -305,9 +314,12 @@ def _roll_up(job: Job, done: Done, strata: pa.Table, records: pa.Table) -> dict[
         algorithms=list(job.strata_per_algorithm),
         strata_columns=job.request.columns.strata,
         quantiles=job.request.quantiles,
+        unreliable_share=job.request.unreliable_share,
         constants=job.work.identity.constants,
     )
-    judged = add_verdicts({"csmf": csmf, "rollups": levels, "strata": strata, "records": records})
+    judged = add_verdicts(
+        {"csmf": csmf, "rollups": levels, "strata": strata, "records": records}, job.request.verdict_rules
+    )
     return {"csmf": [judged["csmf"]], "rollups": [judged["rollups"]]}
 
 

@@ -36,6 +36,7 @@ from tasks.request_rules import (
     reported_as,
     sorted_quantiles,
 )
+from tasks.verdict import VerdictRules
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 Uri = Annotated[str, Field(min_length=1), BeforeValidator(plain_uri)]
@@ -264,6 +265,16 @@ class CalibrationRequest(_Part):
             "Address of a table of deaths by stratum (the strata columns and deaths) to weight "
             "roll-ups with; empty: the deaths received."
         ),
+    )
+    unreliable_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of a roll-up's weight in stalled, unreliable or uncalibrated strata above which "
+        "its interval is called unreliable.",
+    )
+    verdict_rules: VerdictRules = Field(
+        VerdictRules(), description="Rules of the release verdict: docs/verdict.md."
     )
     draws: int = Field(
         default=4000, ge=100, le=1_000_000, description="Posterior draws stored for each result."

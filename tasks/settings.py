@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     )
     alert_webhook: SecretStr | None = Field(
         None,
-        description="Address that is called (POST, JSON) when a run fails, is late or is stuck; empty: nobody.",
+        description="Address called (POST, JSON) when a run fails, is late or is stuck; empty: nobody.",
     )
     stuck_after: float = Field(
         21600.0, ge=10, description="Seconds after which a run that has not ended is reported as stuck."

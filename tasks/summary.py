@@ -172,7 +172,7 @@ def describe_comparison(comparison: Comparison, moved_at_most: int = 30) -> Rend
             percent(row.mean_after),
             "-" if pd.isna(row.posterior_sd) else f"{abs(row.change) / row.posterior_sd:.1f}",
             row.verdict.replace("_", " "),
-            ", ".join(row.why) if isinstance(row.why, list) else str(row.why),
+            row.why.replace(";", ", "),
         )
         for row in far.head(moved_at_most).itertuples()
     ]

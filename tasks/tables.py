@@ -35,7 +35,7 @@ class Identity:
     @classmethod
     def of(cls, run: str, request: CalibrationRequest, inventory: Inventory) -> Identity:
         """The identity of a run."""
-        constants = {
+        constants: dict[str, Any] = {
             "run": run,
             "name": request.name,
             "inventory": inventory.id,
@@ -47,6 +47,8 @@ class Identity:
             "path_correction": request.path_correction_used,
             "shrinkage": request.shrinkage_used,
         }
+        if inventory.id.startswith("champs-") and not inventory.verified:
+            constants["flags"] = ["inventory_not_verified"]
         return cls(constants, request.columns.strata, request.quantiles)
 
     def conform(self, table: str, data: pa.Table | pd.DataFrame | Mapping[str, Any]) -> pa.Table:

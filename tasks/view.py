@@ -140,11 +140,12 @@ class View:
         return (self.fit(unit, algorithm).get("verdict") if algorithm else None) or "do_not_publish"
 
     def matrices(self, unit: Unit, algorithm: str) -> pd.DataFrame:
-        """Rows of the table matrices of a stratum and algorithm."""
+        """Matrices of an algorithm: the published of age group and country, and those used in the stratum."""
         if not self.has_table("matrices"):
             return pd.DataFrame()
-        own = (pc.field("stratum") == unit.stratum) & (pc.field("algorithm") == algorithm)
-        return self._matrix_table.filter(own).to_pandas()
+        group = (pc.field("age_group") == unit.age_group) & (pc.field("country") == unit.country)
+        wanted = group & ((pc.field("kind") == "published") | (pc.field("stratum") == unit.stratum))
+        return self._matrix_table.filter(wanted & (pc.field("algorithm") == algorithm)).to_pandas()
 
     def trusts_interval(self, row: Mapping[str, Any]) -> bool:
         """Whether no flag of an estimate says that its interval is too narrow."""
@@ -165,7 +166,7 @@ class View:
     @cached_property
     def _matrix_table(self) -> pa.Table:
         """As Arrow: a run of many strata has millions of rows, of which few are looked at."""
-        wanted = ["stratum", "algorithm", "kind", "champs_cause", "va_cause", "value"]
+        wanted = ["stratum", "age_group", "country", "algorithm", "kind", "champs_cause", "va_cause", "value"]
         return self.results.table("matrices").select(wanted)
 
     @cached_property

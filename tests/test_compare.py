@@ -12,8 +12,9 @@ import pytest
 from made_run import description, places, tables
 from rich.console import Console
 
-from tasks.compare import compare, describe_difference
+from tasks.compare import compare
 from tasks.store import Results, open_results, publish
+from tasks.summary import describe_comparison
 
 PLACES = places(["Gaza", "Tete"])
 
@@ -140,8 +141,10 @@ def test_a_cause_without_an_interval_that_moves_is_large_and_not_noise(tmp_path:
 def test_the_printed_comparison_says_why_and_shows_the_largest_moves(tmp_path: Path) -> None:
     after = stored(tmp_path, moved("mean", 0.1), "moz-2", versions={"vacal": "0.2.0"})
     console = Console(file=io.StringIO(), width=200)
-    console.print(describe_difference(stored(tmp_path), after))
+    console.print(describe_comparison(compare(stored(tmp_path), after)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "moz-1 -> moz-2" in text
-    assert "engine: vacal was 0.1.0, is 0.2.0" in text
-    assert "1 large" in text and "malaria" in text and "10.00" in text
+    shown = [line.split() for line in text.splitlines()]
+    assert ["engine", "vacal", "0.1.0", "0.2.0"] in shown
+    assert ["large", "1"] in shown
+    assert "malaria" in text and "10.0" in text
