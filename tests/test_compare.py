@@ -147,4 +147,4 @@ def test_the_printed_comparison_says_why_and_shows_the_largest_moves(tmp_path: P
     shown = [line.split() for line in text.splitlines()]
     assert ["engine", "vacal", "0.1.0", "0.2.0"] in shown
     assert ["large", "1"] in shown
-    assert "malaria" in text and "10.0" in text
+    assert all(shown in text for shown in ("malaria", "55.3", "65.3"))
