@@ -33,12 +33,12 @@ async function pages() {
     "ui-automations": "/automations",
     "ui-runs": "/runs",
   };
-  if (running) wanted["ui-running"] = `/runs/flow-run/${running.id}`;
-  if (running) wanted["ui-running-artifacts"] = `/runs/flow-run/${running.id}?tab=Artifacts`;
+
+  if (running) wanted["ui-running"] = `/runs/flow-run/${running.id}#Artifacts`;
   if (finished) {
     wanted["ui-finished"] = `/runs/flow-run/${finished.id}`;
-    wanted["ui-finished-tasks"] = `/runs/flow-run/${finished.id}?tab=TaskRuns`;
-    wanted["ui-finished-artifacts"] = `/runs/flow-run/${finished.id}?tab=Artifacts`;
+    wanted["ui-tasks"] = `/runs/flow-run/${finished.id}#Task Runs`;
+    wanted["ui-artifacts"] = `/runs/flow-run/${finished.id}#Artifacts`;
     const artifacts = await ask("artifacts/filter", {
       artifacts: { flow_run_id: { any_: [finished.id] }, key: { any_: ["results", "summary"] } },
     });
@@ -55,8 +55,13 @@ async function main() {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: "light" });
   if (auth) await page.addInitScript((value) => localStorage.setItem("prefect-password", value), btoa(auth));
   for (const [name, path] of Object.entries(await pages())) {
-    await page.goto(ui + path, { waitUntil: "domcontentloaded" });
+    const [address, tab] = path.split("#");
+    await page.goto(ui + address, { waitUntil: "domcontentloaded" });
     await page.waitForTimeout(5000); // the pages fill themselves by and by, and tell nobody when they are done
+    if (tab) {
+      await page.getByText(tab, { exact: true }).first().click();
+      await page.waitForTimeout(2000);
+    }
     await page.screenshot({ path: `${folder}/${name}.png` });
     console.log(`${folder}/${name}.png  ${path}`);
   }

@@ -51,17 +51,13 @@ def lost_runs() -> AutomationCore:
 
 def alerts(webhook: UUID, stuck_after: timedelta) -> list[AutomationCore]:
     """Calls of a webhook block for failed, late and stuck runs."""
+    failed = _trigger(expect=FAILED)
+    late = _trigger(expect=("Late",))
+    stuck = _trigger(after=("Running",), expect=ENDED, within=stuck_after)
     return [
-        _alert(
-            "failed", webhook, _trigger(expect=FAILED), "A run failed, was refused, or has failed strata."
-        ),
-        _alert("late", webhook, _trigger(expect=("Late",)), "No worker has started a run that is due."),
-        _alert(
-            "stuck",
-            webhook,
-            _trigger(after=("Running",), expect=ENDED, within=stuck_after),
-            f"A run has not ended within {stuck_after}.",
-        ),
+        _alert("failed", "has failed", webhook, failed, "A run failed, was refused, or has failed strata."),
+        _alert("late", "is late", webhook, late, "No worker has started a run that is due."),
+        _alert("stuck", "is stuck", webhook, stuck, f"A run has not ended within {stuck_after}."),
     ]
 
 
@@ -69,7 +65,8 @@ def apply(client: SyncPrefectClient, url: str | None, stuck_after: timedelta) ->
     """Put the automations on the server; `url`: the webhook, None for no alerts. Returns their names."""
     wanted = [lost_runs()]
     if url is not None:
-        block = Webhook(url=url, method="POST")  # type: ignore[arg-type]
+        headers = {"Content-Type": "application/json"}
+        block = Webhook.model_validate({"url": url, "method": "POST", "headers": headers})
         wanted += alerts(UUID(str(block.save(BLOCK, overwrite=True))), stuck_after)
     return [_put(client, automation) for automation in wanted]
 
@@ -103,14 +100,14 @@ def _trigger(
     )
 
 
-def _alert(kind: str, webhook: UUID, trigger: EventTrigger, description: str) -> AutomationCore:
+def _alert(kind: str, words: str, webhook: UUID, trigger: EventTrigger, description: str) -> AutomationCore:
     payload = (
         f'{{"alert": "{kind}", "run": {{{{ flow_run.name | tojson }}}}, "id": "{{{{ flow_run.id }}}}", '
         '"state": {{ flow_run.state.name | tojson }}, "message": {{ flow_run.state.message | tojson }}, '
         '"url": "{{ flow_run | ui_url }}"}'
     )
     return AutomationCore(
-        name=f"vacal: a run is {kind}",
+        name=f"vacal: a run {words}",
         description=description,
         trigger=trigger,
         actions=[CallWebhook(block_document_id=webhook, payload=payload)],

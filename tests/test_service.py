@@ -266,9 +266,8 @@ class TestNewestInput:
 class TestAutomations:
     def test_failed_late_and_stuck_runs_call_the_webhook(self) -> None:
         wanted = automations.alerts(UUID(int=1), timedelta(hours=6))
-        assert [one.name for one in wanted] == [
-            f"vacal: a run is {kind}" for kind in ("failed", "late", "stuck")
-        ]
+        names = [one.name for one in wanted]
+        assert names == ["vacal: a run has failed", "vacal: a run is late", "vacal: a run is stuck"]
         assert {one.actions[0].type for one in wanted} == {"call-webhook"}
 
     def test_every_state_that_is_not_a_success_raises_the_alarm(self) -> None:
@@ -283,7 +282,7 @@ class TestAutomations:
             for text in settings.read_text().splitlines()
             if text.startswith("PREFECT_FLOWS_HEARTBEAT_FREQUENCY=")
         )
-        assert automations.HEARTBEAT_LOST >= timedelta(seconds=3 * every)
+        assert timedelta(seconds=3 * every) <= automations.HEARTBEAT_LOST
 
 
 class TestModes:
