@@ -41,7 +41,7 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".html")).
       found.add(`${device}: ${violation.id} (${violation.impact}) ${violation.nodes[0].target} ${violation.nodes[0].failureSummary}`);
     }
   }
-  await page.pdf({ path: `${folder}/${name}.pdf`, format: "A4", printBackground: true });
+  await page.pdf({ path: `${folder}/${name}.pdf`, preferCSSPageSize: true, printBackground: true });
   const bad = [...outside.map((url) => `asks for ${url}`), ...errors, ...found, ...(overflow ? [`wider than the window:${overflow}`] : [])];
   console.log(`${bad.length ? "FAILED" : "ok"} ${name} (${Date.now() - started} ms)`);
   bad.forEach((line) => console.log(`  ${line}`));

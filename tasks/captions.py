@@ -11,7 +11,7 @@ from typing import Any
 from tasks.flags import FLAGS
 from tasks.schema import ALL, split_flags
 from tasks.store import Results
-from tasks.verdict import VERDICTS, worst
+from tasks.verdict_rules import VERDICTS, worst
 from tasks.view import Unit, View
 from tasks.words import NOTHING, Words, words
 

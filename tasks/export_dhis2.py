@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tasks.errors import InputError
 from tasks.schema import ALL
 from tasks.store import Results
-from tasks.verdict import reasons_in_words
+from tasks.verdict_words import reasons_in_words
 from tasks.view import View
 from tasks.words import words
 

@@ -19,7 +19,7 @@ from xlsxwriter.worksheet import Worksheet
 from tasks.captions import provenance, run_caveats
 from tasks.schema import TABLE_MEANING
 from tasks.store import Results
-from tasks.verdict import VERDICTS
+from tasks.verdict_rules import VERDICTS
 from tasks.view import View
 from tasks.words import Language, Words, words
 

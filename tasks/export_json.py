@@ -8,7 +8,7 @@ from typing import Any
 from tasks.captions import provenance, run_caveats
 from tasks.schema import split_flags
 from tasks.store import Results
-from tasks.verdict import reasons_in_words
+from tasks.verdict_words import reasons_in_words
 from tasks.view import Unit, View
 from tasks.words import Language, Words, words
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tasks import report_lists as lists
 from tasks import report_tables as tables
 from tasks.captions import provenance, warnings
 from tasks.figures_csmf import csmf_picture
@@ -21,9 +22,9 @@ from tasks.figures_style import Picture
 from tasks.figures_trends import trend_pictures
 from tasks.inline_svg import inline
 from tasks.report_tables import Table
-from tasks.verdict import VERDICTS
+from tasks.verdict_rules import VERDICTS
 from tasks.view import ENSEMBLE, Unit, View
-from tasks.words import Words
+from tasks.words import NOTHING, Words
 
 CARDS = 4  # units in the section "In brief"
 DETAILED = 16  # units with all their figures
@@ -112,8 +113,8 @@ def sections(view: View, say: Words, boundaries: str | None) -> dict[str, Any]:
         "counts": [tables.verdict_counts(view, view.strata, say)],
         "cards": [_card(view, unit, pictures, say) for unit in main],
         "not_shown": len(view.units) - len(main),
-        "options": tables.options(view, say),
-        "records": [t for t in (tables.records(view, say), tables.records_left_out(view, say)) if t.rows],
+        "options": lists.options(view, say),
+        "records": [t for t in (lists.records(view, say), lists.records_left_out(view, say)) if t.rows],
         "records_picture": pictures.show(records_picture(view, say)) if len(view.results.records) else None,
         "details": [_detail(view, unit, unit not in main, pictures, say) for unit in detailed],
         "totals": _by_age_group(view, view.totals, say),
@@ -176,8 +177,8 @@ def _card_sentences(view: View, unit: Unit, main: str | None, say: Words) -> lis
         return sentences
     rows = [row for row in view.rows(unit, main) if row["mean"] is not None]
     top = max(rows, key=lambda row: row["mean"])
-    share, interval = say.estimate(top["mean"], top["q025"], top["q975"])
-    between = say("report.largest_interval", interval=interval) if interval else ""
+    share, interval = tables.quotable(view, top, say)
+    between = say("report.largest_interval", interval=interval) if interval != NOTHING else ""
     sentences.append(say("report.largest", cause=say.cause(top["cause"]), share=share, interval=between))
     moved = max(rows, key=lambda row: abs(row["mean"] - row["raw"]))
     if abs(moved["mean"] - moved["raw"]) >= 0.005:
@@ -224,7 +225,7 @@ def _strata(view: View, say: Words) -> dict[str, Any]:
         "strata_limited": say(
             "report.strata_limited", number=say.number(len(view.strata)), shown=say.number(len(largest))
         ) if limited else "",
-        "worst": tables.fits(view, worst, WORST, say) if worst else None,
+        "worst": lists.fits(view, worst, WORST, say) if worst else None,
         "compare_strata": len(view.strata) > len(view.groups()),
     }  # fmt: skip
 
@@ -274,7 +275,7 @@ def _calibrated(view: View, unit: Unit, algorithm: str) -> bool:
 def _lambda_text(view: View, say: Words) -> str:
     parts = []
     for algorithm in view.algorithms:
-        found = tables.lambdas(view, algorithm)
+        found = lists.lambdas(view, algorithm)
         if found:
             low, middle, high = (say.decimal(v, 2) for v in (found[0], statistics.median(found), found[-1]))
             name = say.algorithm(algorithm)
@@ -285,9 +286,9 @@ def _lambda_text(view: View, say: Words) -> str:
 def _diagnostics(view: View, say: Words) -> dict[str, Any]:
     total = sum(1 for unit in view.units for a in view.algorithms if view.fit(unit, a))
     return {
-        "caveats": tables.caveats(view, say),
-        "failures": tables.failures(view, FAILURES, say),
-        "fits": tables.fits(view, view.units, FITS, say),
+        "caveats": lists.caveats(view, say),
+        "failures": lists.failures(view, FAILURES, say),
+        "fits": lists.fits(view, view.units, FITS, say),
         "fits_limited": say("report.fits_limited", shown=FITS, number=say.number(total))
         if total > FITS
         else "",
@@ -311,5 +312,5 @@ def _methods(view: View, say: Words) -> dict[str, Any]:
 
 
 def _provenance(view: View, say: Words) -> dict[str, Any]:
-    listed = [tables.rules(view, say), tables.sources(view, SOURCES, say), tables.files(view, say)]
+    listed = [lists.rules(view, say), lists.sources(view, SOURCES, say), lists.files(view, say)]
     return {"facts": provenance(view, say), "tables": [table for table in listed if table.rows]}

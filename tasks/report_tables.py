@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.figures_records import records_by
-from tasks.flags import FLAGS
-from tasks.schema import DISPOSITIONS, split_flags
-from tasks.verdict import VERDICTS, reasons_in_words
+from tasks.schema import split_flags
+from tasks.verdict_rules import VERDICTS
+from tasks.verdict_words import reasons_in_words
 from tasks.view import Unit, View
-from tasks.words import NOTHING, Words, in_order
+from tasks.words import NOTHING, Words
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def brief(view: View, unit: Unit, algorithm: str, say: Words) -> Table:
             [
                 say.cause(row["cause"]),
                 say.percent(row["raw"]),
-                *_quotable(view, row, say),
+                *quotable(view, row, say),
                 _of_cause(row, say),
             ]
             for row in rows
@@ -90,7 +89,7 @@ def brief(view: View, unit: Unit, algorithm: str, say: Words) -> Table:
     )
 
 
-def _quotable(view: View, row: Mapping[str, Any], say: Words) -> tuple[str, str]:
+def quotable(view: View, row: Mapping[str, Any], say: Words) -> tuple[str, str]:
     """Share and interval; of an interval that is too narrow it is said that the true one is wider."""
     trusted = view.trusts_interval(row)
     share, interval = say.estimate(row["mean"], row["q025"], row["q975"], trusted=trusted)
@@ -120,43 +119,6 @@ def verdict_counts(view: View, units: Sequence[Unit], say: Words) -> Table:
     return Table(say("report.counts_caption"), head, rows, frozenset((1, 2, 3)))
 
 
-def records(view: View, say: Words) -> Table:
-    """Records accounted for, by age group and algorithm."""
-    wide = records_by(view, "age_group", "algorithm")
-    head = [
-        say("columns.algorithm"), say("report.records_received"), *(say(f"dispositions.{d}") for d in
-        DISPOSITIONS)
-    ]  # fmt: skip
-    rows = [
-        [
-            f"{say.algorithm(str(algorithm))}, {say.or_plain(f'age_groups_short.{age_group}')}",
-            *map(say.number, [sum(counts), *counts]),
-        ]
-        for (age_group, algorithm), *counts in wide.itertuples()
-    ]
-    return Table(say("figures.records_title"), head, rows, frozenset(range(1, 6)))
-
-
-def records_left_out(view: View, say: Words) -> Table:
-    """Why records were not used."""
-    wanted = ["algorithm", "disposition", "reason"]
-    frame = view.results.records
-    frame = frame[frame["disposition"] != "used"].fillna({"reason": "unknown"})
-    sums = frame.groupby(wanted, sort=True)["records"].sum()
-    rows = [
-        [
-            say.algorithm(str(a)),
-            say(f"dispositions.{d}"),
-            say.or_plain(f"reasons.{reason}"),
-            say.number(count),
-        ]
-        for (a, d, reason), count in sums.items()
-        if count
-    ]
-    head = [say(f"columns.{name}") for name in ("algorithm", "status", "reason", "records")]
-    return Table(say("report.records_why"), head, rows, frozenset((3,)))
-
-
 def overview(view: View, units: Sequence[Unit], caption: str, say: Words) -> Table:
     """One row for each unit: main result, verdict, and the share of each cause with its interval."""
     causes = view.causes(units)
@@ -183,150 +145,6 @@ def _overview_row(view: View, unit: Unit, causes: Sequence[str], say: Words) -> 
     ]
 
 
-def caveats(view: View, say: Words) -> Table:
-    """The flags that results carry: how many, and what each means for the reader."""
-    counts: Counter[str] = Counter()
-    for frame in (view.results.strata, view.rollups):
-        for text, number in frame["flags"].value_counts().items() if len(frame) else ():
-            counts.update(dict.fromkeys(split_flags(str(text)), int(number)))
-    total = len(view.results.strata) + len(view.rollups)
-    rows = [
-        [say(f"flag_names.{flag}"), f"{say.number(counts[flag])} / {say.number(total)}", say(f"flags.{flag}")]
-        for flag in FLAGS
-        if counts[flag]
-    ]
-    head = [say("columns.flag"), say("columns.results"), say("columns.meaning")]
-    return Table(say("report.caveats"), head, rows, frozenset((1,)))
-
-
-def failures(view: View, at_most: int, say: Words) -> Table:
-    """Results that are missing, and why."""
-    strata = view.results.strata
-    missing = strata[~strata["status"].isin(["calibrated", "not_calibrated"])].head(at_most)
-    names = {unit.stratum: unit.label(say) for unit in view.strata}
-    rows = [
-        [
-            names[stratum],
-            say.algorithm(algorithm),
-            say(f"statuses.{status}"),
-            say.or_plain(f"reasons.{reason or 'unknown'}"),
-        ]
-        for stratum, algorithm, status, reason in zip(
-            *(
-                missing[c].astype(object).where(missing[c].notna(), None)
-                for c in ("stratum", "algorithm", "status", "reason")
-            ),
-            strict=True,
-        )
-    ]
-    head = [say(f"columns.{name}") for name in ("stratum", "algorithm", "status", "reason")]
-    return Table(say("report.failures"), head, rows)
-
-
-def fits(view: View, units: Sequence[Unit], at_most: int, say: Words) -> Table:
-    """Diagnostics of fits, the worst verdicts first."""
-    found = [
-        (VERDICTS.index(view.verdict(unit, a)), unit, a)
-        for unit in units
-        for a in view.algorithms
-        if view.fit(unit, a)
-    ]
-    found.sort(key=lambda entry: -entry[0])
-    names = ("stratum", "algorithm", "verdict", "deaths", "lambda", "rhat", "ess", "sampler", "reasons")
-    rows = [_fit_row(view, unit, algorithm, say) for _, unit, algorithm in found[:at_most]]
-    verdicts = [view.verdict(unit, algorithm) for _, unit, algorithm in found[:at_most]]
-    head = [say(f"columns.{name}") for name in names]
-    return Table(say("report.fits"), head, rows, frozenset((3, 4, 5, 6)), verdicts)
-
-
-def _fit_row(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:
-    fit = view.fit(unit, algorithm)
-    ess = [value for value in (fit.get("ess_bulk"), fit.get("ess_tail")) if value is not None]
-    return [
-        unit.label(say),
-        say.algorithm(algorithm),
-        say(f"verdicts_short.{view.verdict(unit, algorithm)}"),
-        say.number(fit.get("deaths", fit.get("weight"))),
-        say.decimal(fit.get("lambda"), 2),
-        say.decimal(fit.get("rhat"), 3),
-        say.number(min(ess, default=None)),
-        fit.get("sampler") or NOTHING,
-        " ".join(reasons(view, unit, algorithm, say)) or NOTHING,
-    ]
-
-
 def reasons(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:
     """Why a result is not publishable, in sentences."""
     return reasons_in_words(view.fit(unit, algorithm).get("verdict_codes") or "", say)
-
-
-def options(view: View, say: Words) -> Table:
-    """The request as it was run, one row an option."""
-    rows = [
-        [key, value]
-        for key, value in _flat(view.manifest["request"])
-        if not key.startswith(
-            ("verdict_rules.", "input.counts.")
-        )  # rules have a table, counts are in all others
-    ]
-    return Table(say("report.asked"), [say("columns.option"), say("columns.value")], rows)
-
-
-def rules(view: View, say: Words) -> Table:
-    """The rules of the verdict as this run used them."""
-    used = (
-        (view.manifest.get("request") or {}).get("verdict_rules") or view.manifest.get("verdict_rules") or {}
-    )
-    rows = [[key, value] for key, value in _flat(used)]
-    return Table(say("report.rules"), [say("columns.option"), say("columns.value")], rows)
-
-
-def files(view: View, say: Words) -> Table:
-    """Files of the run with their checksums."""
-    rows = [[file["path"], say.number(file["bytes"]), file["sha256"]] for file in view.manifest["files"]]
-    head = [say("columns.source"), say("columns.size"), say("columns.checksum")]
-    return Table(say("report.files"), head, rows, frozenset((1,)))
-
-
-def sources(view: View, at_most: int, say: Words) -> Table:
-    """Input files with their checksums."""
-    rows = [
-        [str(source["uri"]), say.number(source.get("bytes")), str(source.get("sha256") or NOTHING)]
-        for source in (view.manifest["input"].get("sources") or ())[:at_most]
-    ]
-    head = [say("columns.source"), say("columns.size"), say("columns.checksum")]
-    return Table(say("report.sources"), head, rows, frozenset((1,)))
-
-
-def _flat(value: Any, path: str = "") -> Iterable[tuple[str, str]]:
-    """Nested options as `path.to.option` and text; empty ones are left out."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        for place, inner in enumerate(value, 1):
-            yield from _flat(inner, f"{path}.{place}")
-    elif value not in (None, [], ()):
-        yield path, _text(value)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return ", ".join(
-            f"[{', '.join(map(str, item))}]" if isinstance(item, list | tuple) else str(item)
-            for item in value
-        )
-    return str(value)
-
-
-def lambdas(view: View, algorithm: str) -> list[float]:
-    """Path correction lambdas of an algorithm over the strata, sorted."""
-    strata = view.results.strata
-    return sorted(strata.loc[strata["algorithm"] == algorithm, "lambda"].dropna().tolist())
-
-
-def causes_text(names: Iterable[str], say: Words) -> str:
-    """Readable causes in order."""
-    return say.listing(map(say.cause, in_order(names)))

@@ -8,110 +8,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.flags import FLAGS
 from tasks.verdict_records import left_out_shares
+from tasks.verdict_rules import VERDICTS, Reason, Severity, VerdictRules, verdict_of
+from tasks.verdict_words import reasons_in_words
 from tasks.words import Words, words
 
-Verdict = Literal["publishable", "with_caution", "do_not_publish"]
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""From the best to the worst."""
-
-Severity = Literal["ignore", "with_caution", "do_not_publish"]
-TOO_NARROW = frozenset(
-    {"path_correction_stalled", "interval_unreliable", "rollup_interval_too_narrow", "not_converged"}
-)
-"""Flags that say that the interval is narrower than the true uncertainty."""
+__all__ = ["VERDICTS", "VerdictRules", "add_verdicts"]
 
 COLUMNS = ("verdict", "verdict_reasons", "verdict_codes")
 
 _Key = tuple[str, str, str]  # level, stratum, algorithm
 _STRATUM = "stratum"
-
-
-class VerdictRules(BaseModel):
-    """What calls for caution, and what forbids publication. An empty limit turns its rule off."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    deaths_caution: int | None = Field(default=100, ge=0, description="Fewer deaths than this: with caution.")
-    deaths_refuse: int | None = Field(default=25, ge=0, description="Fewer deaths than this: do not publish.")
-    lambda_caution: float | None = Field(
-        default=0.5, ge=0, le=1, description="Path correction lambda above this: with caution."
-    )
-    rhat_caution: float | None = Field(default=1.01, ge=1, description="R-hat above this: with caution.")
-    rhat_refuse: float | None = Field(default=1.02, ge=1, description="R-hat above this: do not publish.")
-    ess_caution: float | None = Field(
-        default=1000, ge=0, description="Bulk or tail effective sample size (draws) below this: with caution."
-    )
-    ess_refuse: float | None = Field(
-        default=400,
-        ge=0,
-        description="Bulk or tail effective sample size (draws) below this: do not publish.",
-    )
-    left_out_caution: float | None = Field(
-        default=0.1,
-        ge=0,
-        le=1,
-        description="Share of the records received that was not used above this: with caution.",
-    )
-    left_out_refuse: float | None = Field(
-        default=0.4,
-        ge=0,
-        le=1,
-        description="Share of the records received that was not used above this: do not publish.",
-    )
-    zero_causes: Severity = Field(
-        default="with_caution", description="No death from one of the calibrated causes."
-    )
-    passed_through: Severity = Field(default="with_caution", description="The cause keeps its raw fraction.")
-    illustrative: Severity = Field(
-        default="do_not_publish", description="Illustrative misclassification matrices."
-    )
-    path_correction_stalled: Severity = Field(
-        default="do_not_publish", description="Path correction stalled."
-    )
-    estimate_is_noop: Severity = Field(default="ignore", description="Calibration moved no cause by 0.005.")
-    interval_unreliable: Severity = Field(
-        default="do_not_publish", description="The interval is not to be trusted."
-    )
-    algorithms_disagree: Severity = Field(
-        default="with_caution", description="The algorithms disagree on the cause."
-    )
-    country_served_by_other: Severity = Field(
-        default="with_caution", description="No matrix of the country's own."
-    )
-    not_calibrated: Severity = Field(default="do_not_publish", description="The figures are the raw ones.")
-    not_converged: Severity = Field(
-        default="do_not_publish", description="The sampler fell short of its precision."
-    )
-    misfit: Severity = Field(default="with_caution", description="The data do not fit the model.")
-    rollup_interval_too_narrow: Severity = Field(
-        default="with_caution", description="A total of strata that were calibrated one by one."
-    )
-    rollup_incomplete: Severity = Field(
-        default="with_caution", description="A total without some of its strata."
-    )
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a verdict is not `publishable`: the rule, its limit and the value that crossed it (or empty)."""
-
-    rule: str
-    severity: Severity
-    limit: str = ""
-    value: str = ""
-
-    @property
-    def code(self) -> str:
-        """Compact form, for the column `verdict_codes`."""
-        return ":".join((self.rule, self.limit, self.value.replace(";", ",")))
 
 
 def add_verdicts(tables: Mapping[str, pa.Table], rules: VerdictRules | None = None) -> dict[str, pa.Table]:
@@ -128,23 +40,6 @@ def add_verdicts(tables: Mapping[str, pa.Table], rules: VerdictRules | None = No
     if "rollups" in tables:
         judged["rollups"] = _with_columns(tables["rollups"], judge.of_fits(tables["rollups"]), words())
     return judged
-
-
-def verdict_of(reasons: Iterable[Reason]) -> Verdict:
-    """The worst severity among the reasons; `publishable` without any."""
-    severities = {reason.severity for reason in reasons}
-    return next((v for v in reversed(VERDICTS) if v in severities), "publishable")
-
-
-def worst(verdicts: Iterable[str]) -> str:
-    """The worst of several verdicts; `publishable` of none."""
-    return max(verdicts, key=VERDICTS.index, default="publishable")
-
-
-def reasons_in_words(codes: str, say: Words) -> list[str]:
-    """One sentence for each reason in a cell of the column `verdict_codes`, in the words' language."""
-    parts = (code.split(":", 2) for code in codes.split(";") if code)
-    return [_sentence(rule, limit, value, say) for rule, limit, value in parts]
 
 
 class _Judge:
@@ -287,35 +182,6 @@ def _serious(found: Iterable[Reason | None]) -> list[Reason]:
     """The reasons that count, the worst first."""
     kept = [reason for reason in found if reason is not None and reason.severity != "ignore"]
     return sorted(kept, key=lambda reason: -VERDICTS.index(reason.severity))
-
-
-def _sentence(rule: str, limit: str, value: str, say: Words) -> str:
-    """A reason in words; the message may name {limit} and {value}."""
-    if rule in ("lambda", "left_out"):
-        return say(
-            f"verdict_reasons.{rule}", limit=say.percent(float(limit)), value=say.percent(float(value))
-        )
-    if rule == "rhat":
-        return say(
-            f"verdict_reasons.{rule}", limit=say.decimal(float(limit), 2), value=say.decimal(float(value), 3)
-        )
-    if rule in ("deaths", "ess"):
-        return say(f"verdict_reasons.{rule}", limit=say.number(float(limit)), value=say.number(float(value)))
-    if rule in ("zero_causes", "algorithms_disagree"):
-        return say(f"verdict_reasons.{rule}", value=say.listing(map(say.cause, value.split(","))))
-    if rule == "no_result":
-        return say(f"verdict_reasons.{rule}", value=say.or_plain(f"reasons.{value or 'unknown'}"))
-    if rule == "passed_through":
-        return say("verdict_reasons.passed_through")
-    return say(f"flags.{rule}") + _because(rule, value, say)
-
-
-def _because(rule: str, value: str, say: Words) -> str:
-    if not value:
-        return ""
-    if rule == "interval_unreliable":
-        return " " + say("verdict_reasons.members", value=say.listing(map(say.algorithm, value.split(","))))
-    return " " + say("verdict_reasons.because", value=say.or_plain(f"reasons.{value}"))
 
 
 def _with_columns(table: pa.Table, reasons: list[list[Reason]], say: Words) -> pa.Table:

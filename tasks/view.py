@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from tasks.causes import AGE_GROUPS
 from tasks.schema import ALL, split_flags
 from tasks.store import Results
-from tasks.verdict import TOO_NARROW
 from tasks.verdict_records import identity_columns
+from tasks.verdict_rules import TOO_NARROW
 from tasks.words import Words, in_order
 
 ENSEMBLE = "ensemble"

@@ -17,7 +17,8 @@ import pyarrow as pa
 from tasks.causes import BROAD_CAUSES
 from tasks.schema import ALL, SHARES, conform
 from tasks.store import Results, open_results, publish
-from tasks.verdict import VerdictRules, add_verdicts
+from tasks.verdict import add_verdicts
+from tasks.verdict_rules import VerdictRules
 
 PROVINCES = (
     "Cabo Delgado", "Niassa", "Nampula", "Zambézia", "Tete", "Manica", "Sofala", "Inhambane", "Gaza",
@@ -120,6 +121,7 @@ class _Maker:
         self.records: list[dict[str, Any]] = []
         self.matrices: list[dict[str, Any]] = []
         self.rollups: list[dict[str, Any]] = []
+        self.published: set[tuple[str, str]] = set()
 
     def tables(self) -> dict[str, pa.Table]:
         case = self.case
@@ -257,15 +259,19 @@ class _Maker:
     def _matrix(
         self, identity: dict[str, Any], algorithm: str, causes: Any, calibrated: Any, m: Any, lam: float
     ) -> None:
-        used = m[np.ix_(calibrated, calibrated)]
-        used = lam * np.eye(len(used)) + (1 - lam) * used / used.sum(axis=1, keepdims=True)
-        kept = [cause for cause, keep in zip(causes, calibrated, strict=True) if keep]
-        for kind, names, values in (("published", causes, m), ("used", kept, used)):
-            for i, j in itertools.product(range(len(names)), repeat=2):
+        kept = np.outer(calibrated, calibrated)
+        used = np.where(kept, m, 0.0)
+        used = lam * np.eye(len(used)) + (1 - lam) * used / np.maximum(used.sum(axis=1, keepdims=True), 1e-12)
+        whole = self._identity(identity["age_group"], dict.fromkeys(self.case.columns, ALL))
+        parts = [(identity, "used", np.where(kept, used, np.eye(len(used))))]
+        if (whole["stratum"], algorithm) not in self.published:
+            self.published.add((whole["stratum"], algorithm))
+            parts.append((whole, "published", m))
+        for key, kind, values in parts:
+            for i, j in itertools.product(range(len(causes)), repeat=2):
                 self.matrices.append({
-                    **identity, "algorithm": algorithm, "kind": kind, "champs_cause": names[i],
-                    "va_cause": names[j],
-                    "value": float(values[i, j]), "flags": "",
+                    **key, "algorithm": algorithm, "kind": kind, "champs_cause": causes[i],
+                    "va_cause": causes[j], "value": float(values[i, j]), "flags": "",
                 })  # fmt: skip
 
     def _roll_up(self, age_group: str, level: Sequence[str]) -> None:

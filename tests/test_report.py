@@ -198,6 +198,7 @@ def test_matrices_as_used_are_shown_for_few_strata_and_only_published_ones_for_m
     assert "As used for this result" in pages("one")
     assert "As used for this result" not in pages("nation")
     assert "λ over the strata: EAVA: median" in pages("nation")
+    assert pages("nation").count("misclassification of causes</text>") == 6
 
 
 def test_trends_and_maps_are_there_where_the_run_has_them(runs, pages):

@@ -14,7 +14,9 @@ from pydantic import ValidationError
 
 from tasks.flags import FLAGS
 from tasks.schema import conform
-from tasks.verdict import COLUMNS, VERDICTS, VerdictRules, add_verdicts, reasons_in_words, worst
+from tasks.verdict import COLUMNS, add_verdicts
+from tasks.verdict_rules import VERDICTS, VerdictRules, worst
+from tasks.verdict_words import reasons_in_words
 from tasks.words import words
 
 ROOT = Path(__file__).parents[1]

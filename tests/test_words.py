@@ -15,7 +15,7 @@ from tasks.causes import BROAD_CAUSES
 from tasks.flags import FLAGS, in_words
 from tasks.ingest_judge import EXCLUDED
 from tasks.schema import DISPOSITIONS, ESTIMATE_STATUS, FIT_STATUS
-from tasks.verdict import VERDICTS, VerdictRules
+from tasks.verdict_rules import VERDICTS, VerdictRules
 from tasks.words import CAUSE_ORDER, LANGUAGES, NARROW, in_order, words
 
 ROOT = Path(__file__).parents[1]

@@ -1,0 +1,47 @@
+"""The reasons of a verdict in words, from the column `verdict_codes`."""
+
+from __future__ import annotations
+
+from tasks.words import Words
+
+
+def reasons_in_words(codes: str, say: Words) -> list[str]:
+    """One sentence for each reason in a cell of the column `verdict_codes`, in the words' language."""
+    parts = (code.split(":", 2) for code in codes.split(";") if code)
+    return [_sentence(rule, limit, value, say) for rule, limit, value in parts]
+
+
+def reasons_in_short(codes: str, say: Words) -> list[str]:
+    """The same where room is short: the names of flags instead of their sentences."""
+    known = say.section("flag_names")
+    parts = [code.split(":", 2) for code in codes.split(";") if code]
+    return [known.get(rule) or _sentence(rule, limit, value, say) for rule, limit, value in parts]
+
+
+def _sentence(rule: str, limit: str, value: str, say: Words) -> str:
+    """A reason in words; the message may name {limit} and {value}."""
+    if rule in ("lambda", "left_out"):
+        return say(
+            f"verdict_reasons.{rule}", limit=say.percent(float(limit)), value=say.percent(float(value))
+        )
+    if rule == "rhat":
+        return say(
+            f"verdict_reasons.{rule}", limit=say.decimal(float(limit), 2), value=say.decimal(float(value), 3)
+        )
+    if rule in ("deaths", "ess"):
+        return say(f"verdict_reasons.{rule}", limit=say.number(float(limit)), value=say.number(float(value)))
+    if rule in ("zero_causes", "algorithms_disagree"):
+        return say(f"verdict_reasons.{rule}", value=say.listing(map(say.cause, value.split(","))))
+    if rule == "no_result":
+        return say(f"verdict_reasons.{rule}", value=say.or_plain(f"reasons.{value or 'unknown'}"))
+    if rule == "passed_through":
+        return say("verdict_reasons.passed_through")
+    return say(f"flags.{rule}") + _because(rule, value, say)
+
+
+def _because(rule: str, value: str, say: Words) -> str:
+    if not value:
+        return ""
+    if rule == "interval_unreliable":
+        return " " + say("verdict_reasons.members", value=say.listing(map(say.algorithm, value.split(","))))
+    return " " + say("verdict_reasons.because", value=say.or_plain(f"reasons.{value}"))
