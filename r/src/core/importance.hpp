@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -100,14 +101,24 @@ class ExactSampler {
   }
 
  private:
-  // Shares of gammas with shapes x + add; shapes of zero are left out.
+  // Shares of gammas with shapes x + add; shapes of zero are left out. By way of logarithms only where the gammas
+  // could underflow.
   void draw_dirichlet(const double* x, double add, double* shares, Rng& rng) {
-    double top = -1e300, sum = 0;
+    double sum = 0, smallest = std::numeric_limits<double>::infinity();
     for (int j = 0; j < n_; ++j) {
-      shares[j] = x[j] + add > 0 ? rng.log_gamma(x[j] + add) : -1e300;
-      top = std::max(top, shares[j]);
+      if (x[j] + add > 0) smallest = std::min(smallest, x[j] + add);
     }
-    for (int j = 0; j < n_; ++j) sum += shares[j] = shares[j] > -1e299 ? exp_of(shares[j] - top) : 0.0;
+    if (smallest >= 0.1) {
+      for (int j = 0; j < n_; ++j) sum += shares[j] = x[j] + add > 0 ? rng.gamma(x[j] + add) : 0;
+    } else {
+      const double none = -std::numeric_limits<double>::infinity();
+      double top = none;
+      for (int j = 0; j < n_; ++j) {
+        shares[j] = x[j] + add > 0 ? rng.log_gamma(x[j] + add) : none;
+        top = std::max(top, shares[j]);
+      }
+      for (int j = 0; j < n_; ++j) sum += shares[j] = shares[j] > none ? exp_of(shares[j] - top) : 0;
+    }
     for (int j = 0; j < n_; ++j) shares[j] /= sum;
   }
 

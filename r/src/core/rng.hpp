@@ -76,6 +76,12 @@ class Rng {
     }
   }
 
+  // A gamma draw with this shape, 0.1 or more (scale 1).
+  double gamma(double shape) {
+    if (shape >= 1) return gamma_from_one(shape);
+    return gamma_from_one(shape + 1) * exp_of(log_of(uniform()) / shape);
+  }
+
   // Log of a gamma draw with this shape (scale 1); shapes far below 1 do not underflow.
   double log_gamma(double shape) {
     if (shape < 1) return log_of(gamma_from_one(shape + 1)) + log_of(uniform()) / shape;
