@@ -70,6 +70,7 @@ class Progress:
             self._showing.release()
 
     def _show(self, algorithm: str, percent: float) -> None:
+        percent = float(int(percent))  # a call of Prefect's API for each point, not for each stratum
         if percent > self._shown.get(algorithm, 0.0):
             self._shown[algorithm] = percent
             update_progress_artifact(self._artifacts[algorithm], percent, self._words(algorithm))

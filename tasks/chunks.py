@@ -218,8 +218,7 @@ def _counts_by_stratum(counts: pa.Table) -> Mapping[str, Counts]:
 
 
 def _array(counts: Sequence[Counts], algorithms: Sequence[str], causes: Sequence[str]) -> NDArray[np.int64]:
-    known = {(a, c) for a in algorithms for c in causes}
-    if foreign := sorted({cause for of_one in counts for (_, cause) in of_one.keys() - known}):
+    if foreign := sorted({cause for of_one in counts for _, cause in of_one} - set(causes)):
         raise InputError(
             f"the misclassification matrices have no {', '.join(map(show, foreign))}, "
             f"which the deaths have; the matrices' causes: {', '.join(causes)}"

@@ -337,9 +337,7 @@ def _failures(strata: pa.Table) -> list[dict[str, str]]:
 def _warnings(job: Job) -> Iterator[str]:
     """What a reader of the results must know, one sentence each."""
     yield from job.tabulation.notes
-    if job.inventory.illustrative:
-        yield from in_words(["illustrative"])
-    elif not job.inventory.verified and job.request.matrix.source == "inventory":
-        yield f"The inventory {job.inventory.id} is not a version whose content is known to this project."
+    made_up = ["illustrative"] if job.inventory.illustrative else []
+    yield from in_words([*made_up, *job.work.identity.constants.get("flags", [])])
     for country in dict.fromkeys(c.strata["country"][0].as_py() for c in job.chunks if c.served_by_other):
         yield f"{country}: {in_words(['country_served_by_other'])[0]}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_API_URL
+from watched_store import watched
 
 from flows import calibrate as module
 from flows.calibrate import IncompleteError, calibrate
@@ -340,3 +344,27 @@ def test_no_record_of_a_death_reaches_prefect_or_the_results(
     assert not any("secret" in table.to_csv() for table in texts)
     assert "secret" not in str(results.manifest) + caplog.text
     assert not any("secret" in str(a.data) for a in artifacts_of(state).values())
+
+
+def test_a_run_killed_again_and_again_ends_with_the_bytes_of_an_undisturbed_one(
+    request_for: Any, undisturbed: Any, tmp_path: Path
+) -> None:
+    request = request_for(roll_ups=[[]])
+    expected = undisturbed(request)
+    written = tmp_path / "request.json"
+    written.write_text(request.model_dump_json())
+    kills = (3, 22, 6)  # among the first fits, among the writes of chunks, among what is left
+    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    with watched(request.output):
+        for event in kills:
+            script = [
+                sys.executable,
+                str(Path(__file__).with_name("killed_flow.py")),
+                str(written),
+                str(event),
+            ]
+            ended = subprocess.run(script, env=environment, capture_output=True, check=False)
+            assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
+        assert store.list_runs(request.output) == []
+        results = open_results(calibrate(request))
+    assert checksums(results) == expected
