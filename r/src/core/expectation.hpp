@@ -5,27 +5,11 @@
 #include <limits>
 #include <vector>
 
+#include "layout.hpp"
 #include "math.hpp"
 #include "rng.hpp"
 
 namespace vacal {
-
-// One random row of a misclassification matrix: its components are coordinates offset .. offset + length - 1.
-struct MatrixRow {
-  int algorithm, cause, offset, length;
-  double total;  // sum of its Dirichlet parameters
-};
-
-// The unknowns of a posterior: p has coordinates 0 .. n_causes - 1, the random rows of the matrices the rest.
-struct Layout {
-  int n_causes = 0;
-  std::vector<double> alpha;    // by coordinate: Dirichlet parameters
-  std::vector<int> column;      // by coordinate: VA cause; unused for p
-  std::vector<MatrixRow> rows;
-  std::vector<std::vector<double>> counts;    // by algorithm with deaths: n_causes
-  std::vector<std::vector<double>> constant;  // by algorithm: n_causes x n_causes, its constant rows
-  int size() const { return static_cast<int>(alpha.size()); }
-};
 
 // Expectation-maximisation for (p, M) with the deaths' true causes as missing data (Dempster, Laird and Rubin 1977).
 // Adding the Dirichlet parameters themselves to the expected counts gives the mode on the logarithmic scale.

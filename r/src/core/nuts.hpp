@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <functional>
 #include <vector>
 
+#include "adaptation.hpp"
 #include "math.hpp"
 #include "rng.hpp"
-#include "types.hpp"
 
 namespace vacal {
 
@@ -17,46 +16,8 @@ namespace vacal {
 //   int dimension() const;
 //   int dense() const;                                    // leading coordinates with a dense metric, 0 for none
 //   double evaluate(const double* x, double* gradient);   // log-density up to a constant
-//   std::vector<std::vector<double>> starts(Rng&, int n) const;   // n points to start from, padded; for NutsChains
 // where both arrays have room for padded(dimension()) values. Trees are built leaf by leaf, with momenta kept at
 // O(depth) checkpoints (Phan, Pradhan and Jankowiak 2019), so that no subtree is ever copied.
-
-// The square root S of the inverse metric: standard deviations by coordinate, and a dense lower triangle for the
-// first few coordinates, whose covariance is worth its cost.
-struct Metric {
-  Metric(int n, int n_dense) : scale(padded(n), 1.0), dense(n_dense), triangle(n_dense * n_dense, 0.0) {
-    for (int i = 0; i < dense; ++i) triangle[i * dense + i] = 1;
-  }
-  std::vector<double> scale;
-  int dense;
-  std::vector<double> triangle;  // dense x dense, row-major
-
-  // x += step * S r
-  void move(double step, const double* r, double* x) const {
-    for (int i = 0; i < dense; ++i) {
-      double sum = 0;
-      for (int j = 0; j <= i; ++j) sum += triangle[i * dense + j] * r[j];
-      x[i] += step * sum;
-    }
-    int i = dense;
-    for (; i % 2; ++i) x[i] += step * scale[i] * r[i];
-    for (const Pair s = both(step); i < static_cast<int>(scale.size()); i += 2) {
-      store(x + i, load(x + i) + s * load(&scale[i]) * load(r + i));
-    }
-  }
-
-  // g = S' g
-  void turn(double* g) const {
-    for (int j = 0; j < dense; ++j) {
-      double sum = 0;
-      for (int i = j; i < dense; ++i) sum += triangle[i * dense + j] * g[i];
-      g[j] = sum;
-    }
-    int i = dense;
-    for (; i % 2; ++i) g[i] *= scale[i];
-    for (; i < static_cast<int>(scale.size()); i += 2) store(g + i, load(g + i) * load(&scale[i]));
-  }
-};
 
 struct NutsTransition {
   double acceptance = 0;  // mean over the trajectory
@@ -70,10 +31,11 @@ class NutsChain {
   static constexpr int max_depth = 10;
 
   NutsChain(const Density& density, const Rng& rng, const std::vector<double>& start)
-      : density_(density), rng_(rng), n_(padded(density.dimension())), metric_(density.dimension(), density.dense()), x_(start) {
+      : density_(density), rng_(rng), n_(padded(density.dimension())),
+        metric_(density.dimension(), density.dense()), x_(start) {
     x_.resize(n_, 0.0);
     for (auto* v : {&gradient_, &rho_, &sum_, &subtree_x_, &subtree_g_}) v->assign(n_, 0.0);
-    for (auto& end : ends_) end = {x_, gradient_, gradient_, gradient_};
+    for (auto& end : ends_) end = {x_, gradient_, gradient_};
     for (auto& c : checkpoints_) c = {rho_, rho_};
     value_ = density_.evaluate(x_.data(), gradient_.data());
   }
@@ -118,7 +80,7 @@ class NutsChain {
 
  private:
   struct End {
-    std::vector<double> x, g, r, scaled;  // scaled: workspace
+    std::vector<double> x, g, r;  // position, gradient and momentum
   };
   struct Checkpoint {
     std::vector<double> r, sum;  // momentum of a leaf; sum of momenta up to and with it
@@ -235,158 +197,6 @@ class NutsChain {
   std::array<End, 2> ends_;
   std::array<Checkpoint, max_depth> checkpoints_;
   double value_ = 0, subtree_value_ = 0, energy_ = 0;
-};
-
-// Step size by dual averaging (Hoffman and Gelman 2014, section 3.2).
-class StepSize {
- public:
-  explicit StepSize(double target) : target_(target) {}
-  double current() const { return step_; }
-  double averaged() const { return exp_of(log_average_); }
-  void restart(double step) {
-    step_ = step;
-    mu_ = log_of(10 * step);
-    count_ = error_ = log_average_ = 0;
-  }
-  void update(double acceptance) {
-    ++count_;
-    const double weight = 1 / (count_ + 10);
-    error_ = (1 - weight) * error_ + weight * (target_ - acceptance);
-    const double log_step = mu_ - error_ * std::sqrt(count_) / 0.05;
-    const double decay = exp_of(-0.75 * log_of(count_));
-    log_average_ = decay * log_step + (1 - decay) * log_average_;
-    step_ = exp_of(log_step);
-  }
-
- private:
-  double target_, step_ = 0.1, mu_ = 0, count_ = 0, error_ = 0, log_average_ = 0;
-};
-
-// Several chains that share step size and metric, both adapted on all of them in a common warm-up; after it they
-// are independent given these.
-template <class Density>
-class NutsChains {
- public:
-  NutsChains(const Density& density, const Key& key, int n_chains, std::function<void()> heartbeat)
-      : heartbeat_(std::move(heartbeat)), jitter_(key, 0), metric_(density.dimension(), density.dense()), step_(0.65) {
-    const std::vector<std::vector<double>> starts = density.starts(jitter_, n_chains);
-    for (int c = 0; c < n_chains; ++c) {
-      chains_.emplace_back(density, Rng(key, static_cast<std::uint64_t>(c) + 1), starts[c]);
-      if (!std::isfinite(chains_.back().value())) throw SamplingError("the density is not finite at a starting point");
-    }
-  }
-
-  void warm_up() {
-    step_.restart(0.1);
-    adapt(50, nullptr);
-    for (int length : {30, 60}) {
-      Moments moments(metric_);
-      adapt(length, &moments);
-      moments.update(metric_);
-      for (auto& chain : chains_) chain.set_metric(metric_);
-      step_.restart(step_.averaged());
-    }
-    adapt(50, nullptr);
-    step_size_ = step_.averaged();
-    acceptance_ = divergences_ = n_steps_ = 0;
-  }
-
-  // One transition of every chain, then record(chain index, chain).
-  template <class Record>
-  void advance(Record record) {
-    for (std::size_t c = 0; c < chains_.size(); ++c) {
-      move(chains_[c], step_size_ * (0.9 + 0.2 * jitter_.uniform()));
-      record(c, chains_[c]);
-    }
-    heartbeat_();
-  }
-
-  std::size_t size() const { return chains_.size(); }
-  long long evaluations() const { return evaluations_; }
-  int divergences() const { return static_cast<int>(divergences_); }
-  double acceptance() const { return acceptance_ / n_steps_; }
-  double step_size() const { return step_size_; }
-  const Metric& metric() const { return metric_; }
-  std::vector<NutsChain<Density>>& chains() { return chains_; }
-
- private:
-  // Variances, and covariances of the dense block, over the draws of all chains in a window.
-  class Moments {
-   public:
-    explicit Moments(const Metric& metric)
-        : mean_(metric.scale.size(), 0.0), square_(mean_), change_(mean_), product_(metric.triangle.size(), 0.0) {}
-
-    void add(const std::vector<double>& x, int dense) {
-      ++count_;
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        change_[i] = x[i] - mean_[i];
-        mean_[i] += change_[i] / count_;
-        square_[i] += change_[i] * (x[i] - mean_[i]);
-      }
-      for (int i = 0; i < dense; ++i) {
-        for (int j = 0; j <= i; ++j) product_[i * dense + j] += change_[i] * (x[j] - mean_[j]);
-      }
-    }
-
-    void update(Metric& metric) const {  // variances shrunk towards those so far
-      const double prior = 5;
-      for (std::size_t i = 0; i < mean_.size(); ++i) {
-        const double s = metric.scale[i];
-        metric.scale[i] = std::sqrt((square_[i] + prior * s * s + 1e-12) / (count_ + prior - 1));
-      }
-      const int n = metric.dense;
-      std::vector<double> covariance(n * n);
-      for (int i = 0; i < n; ++i) {
-        for (int j = 0; j <= i; ++j) covariance[i * n + j] = product_[i * n + j] / (count_ + prior - 1);
-        covariance[i * n + i] = metric.scale[i] * metric.scale[i];
-      }
-      factorise(covariance, n, metric.triangle);
-    }
-
-   private:
-    static void factorise(const std::vector<double>& a, int n, std::vector<double>& l) {  // Cholesky
-      for (int i = 0; i < n; ++i) {
-        for (int j = 0; j <= i; ++j) {
-          double sum = a[i * n + j];
-          for (int k = 0; k < j; ++k) sum -= l[i * n + k] * l[j * n + k];
-          if (i == j) l[i * n + i] = std::sqrt(std::max(sum, 1e-6 * a[i * n + i]));
-          else l[i * n + j] = sum / l[j * n + j];
-        }
-      }
-    }
-
-    double count_ = 0;
-    std::vector<double> mean_, square_, change_, product_;
-  };
-
-  NutsTransition move(NutsChain<Density>& chain, double step) {
-    const NutsTransition t = chain.step(step);
-    evaluations_ += t.evaluations;
-    acceptance_ += t.acceptance;
-    divergences_ += t.divergent;
-    ++n_steps_;
-    return t;
-  }
-
-  void adapt(int iterations, Moments* moments) {
-    for (int i = 0; i < iterations; ++i) {
-      double acceptance = 0;
-      for (auto& chain : chains_) {
-        acceptance += move(chain, step_.current()).acceptance / static_cast<double>(chains_.size());
-        if (moments) moments->add(chain.position(), metric_.dense);
-      }
-      step_.update(acceptance);
-      heartbeat_();
-    }
-  }
-
-  std::function<void()> heartbeat_;
-  Rng jitter_;
-  Metric metric_;
-  StepSize step_;
-  std::vector<NutsChain<Density>> chains_;
-  double step_size_ = 0.1, acceptance_ = 0, divergences_ = 0, n_steps_ = 0;
-  long long evaluations_ = 0;
 };
 
 }  // namespace vacal

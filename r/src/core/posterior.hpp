@@ -3,63 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <string>
 #include <vector>
 
 #include "column_shear.hpp"
-#include "expectation.hpp"
+#include "modes.hpp"
 #include "math.hpp"
 #include "rng.hpp"
 #include "types.hpp"
 
 namespace vacal {
-
-// Which unknowns a problem has. Rows of fixed matrices, rows with one component and rows outside the block of
-// calibrated causes are constants; algorithms without deaths tell nothing and are left out.
-inline Layout make_layout(const Problem& problem) {
-  const int n = problem.n_causes;
-  Layout layout;
-  layout.n_causes = n;
-  layout.alpha = problem.prior;
-  layout.column.assign(n, 0);
-  for (std::size_t a = 0; a < problem.algorithms.size(); ++a) {
-    const AlgorithmData& data = problem.algorithms[a];
-    if (std::none_of(data.counts.begin(), data.counts.end(), [](double x) { return x > 0; })) continue;
-    const int k = static_cast<int>(layout.counts.size());
-    std::vector<double> constant(n * n, 0.0);
-    std::vector<char> reachable(n, 0);
-    for (int i = 0; i < n; ++i) {
-      std::vector<int> columns;
-      double total = 0;
-      for (int j = 0; j < n; ++j) {
-        const bool used = data.calibrated[i] ? data.calibrated[j] && data.matrix[i * n + j] > 0 : i == j;
-        if (!used) continue;
-        columns.push_back(j);
-        reachable[j] = 1;
-        total += data.matrix[i * n + j];
-      }
-      if (columns.empty()) throw SamplingError("row " + std::to_string(i + 1) + " of a matrix has no positive entry");
-      if (data.fixed || columns.size() == 1) {
-        for (int j : columns) constant[i * n + j] = columns.size() == 1 ? 1 : data.matrix[i * n + j] / total;
-        continue;
-      }
-      layout.rows.push_back({k, i, layout.size(), static_cast<int>(columns.size()), total});
-      for (int j : columns) {
-        layout.alpha.push_back(data.matrix[i * n + j]);
-        layout.column.push_back(j);
-      }
-    }
-    for (int j = 0; j < n; ++j) {
-      if (data.counts[j] > 0 && !reachable[j]) {
-        throw SamplingError("algorithm " + std::to_string(a + 1) + " has deaths of VA cause " + std::to_string(j + 1) +
-                            ", which its matrix gives to no true cause");
-      }
-    }
-    layout.counts.push_back(data.counts);
-    layout.constant.push_back(constant);
-  }
-  return layout;
-}
 
 // Log-density and gradient of (p, M_1, .., M_K) given the counts, in unbounded coordinates of about unit scale. Every
 // Dirichlet component is a gamma variable y over the sum of its row; its coordinate t is
@@ -104,59 +56,16 @@ class Posterior {
     std::copy(p_.begin(), p_.begin() + c_, p);
   }
 
-  // Points to start n chains from. Expectation-maximisation brings draws from the prior to modes of the posterior;
-  // the highest and those that rival it (within 7 of its log-density) take turns, so that modes apart show as chains
-  // that disagree; p and M are then drawn given the expected complete counts at the mode.
+  // Points to start n chains from: draws of p and M given the expected complete counts at the modes that matter, which
+  // take turns, so that modes apart show as chains that disagree.
   std::vector<std::vector<double>> starts(Rng& rng, int n) const {
-    constexpr int n_candidates = 32, n_steps = 60;
-    constexpr double few = 300;  // deaths an algorithm in the search: quick, and no rival is missed
-    std::vector<Expectation> found;
-    for (int i = 0; i < n_candidates; ++i) {
-      found.push_back(from_prior(rng));
-      found.back().limit_deaths(few);
-      found.back().iterate(n_steps);
-    }
-    std::vector<Expectation> modes = distinct_modes(found);
-    for (Expectation& mode : modes) {
-      mode.limit_deaths(std::numeric_limits<double>::infinity());
-      mode.iterate(n_steps);
-    }
+    std::vector<Expectation> modes = find_modes(layout_, rng);
     std::vector<std::vector<double>> points;
     for (int i = 0; i < n; ++i) points.push_back(coordinates(modes[i % modes.size()].draw(rng)));
     return points;
   }
 
  private:
-  // The highest of every group with like p, highest group first; those far below the first are left out.
-  static std::vector<Expectation> distinct_modes(std::vector<Expectation>& found) {
-    constexpr double rival = 7, apart = 0.1;
-    std::vector<std::pair<double, std::size_t>> order;
-    for (std::size_t i = 0; i < found.size(); ++i) order.push_back({-found[i].objective(), i});
-    std::sort(order.begin(), order.end());
-    std::vector<Expectation> modes;
-    for (const auto& [depth, i] : order) {
-      if (depth > order.front().first + rival) break;
-      bool fresh = true;
-      for (const Expectation& mode : modes) {
-        double distance = 0;
-        for (std::size_t j = 0; j < mode.p().size(); ++j) {
-          distance = std::max(distance, std::fabs(mode.p()[j] - found[i].p()[j]));
-        }
-        fresh = fresh && distance > apart;
-      }
-      if (fresh) modes.push_back(found[i]);
-    }
-    return modes;
-  }
-
-  Expectation from_prior(Rng& rng) const {
-    Expectation draw(layout_);
-    std::vector<double> log_y(dimension_);
-    for (int i = 0; i < dimension_; ++i) log_y[i] = rng.log_gamma(alpha_[i]);
-    draw.set_shares(log_y);
-    return draw;
-  }
-
   int n_small() const { return static_cast<int>(small_.size()); }
 
   void size_workspace() {

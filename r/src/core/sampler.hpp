@@ -10,7 +10,7 @@
 
 #include "diagnostics.hpp"
 #include "importance.hpp"
-#include "nuts.hpp"
+#include "nuts_chains.hpp"
 #include "posterior.hpp"
 #include "types.hpp"
 
