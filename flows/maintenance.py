@@ -1,16 +1,17 @@
-"""The nightly upkeep: what is no longer kept is removed, what was killed is no longer shown as running."""
+"""The hourly upkeep: what is no longer kept is removed, what was killed is no longer shown as running."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed
 
+from tasks.automations import HEARTBEAT_LOST
 from tasks.retention import remove_expired_inputs, remove_expired_runs
 from tasks.service import PAGE, TAG
 from tasks.store import clean_work
@@ -24,7 +25,7 @@ def maintain(
     keep_inputs_days: int | None = None,
     keep_work_days: int = 7,
 ) -> None:
-    """Remove expired runs of the store, expired inputs and stale work; close the task runs of killed flows.
+    """Remove expired runs of the store, expired inputs and stale work; close what was killed.
 
     Args:
         store: Root of the results store.
@@ -39,6 +40,7 @@ def maintain(
     if inbox and keep_inputs_days is not None:
         log.info("Removed %d expired inputs", remove_inputs(inbox, keep_inputs_days))
     log.info("Removed the work of %d interrupted runs", remove_work(store, keep_work_days))
+    log.info("Closed %d runs whose process is gone", close_lost_runs())
     log.info("Closed %d task runs of flows that are gone", close_orphans())
 
 
@@ -58,6 +60,35 @@ def remove_inputs(inbox: str, days: int) -> int:
 def remove_work(store: str, days: int) -> int:
     """Number of interrupted runs whose parts were removed."""
     return len(clean_work(store, timedelta(days=days)))
+
+
+@task(retries=2, retry_delay_seconds=[10, 60])
+def close_lost_runs() -> int:
+    """Mark runs as crashed that have sent no heartbeat for long; how many.
+
+    The server's automation does it within minutes, but not for runs that were lost together with the server.
+    """
+    since = datetime.now(UTC) - HEARTBEAT_LOST
+    wanted = {"tags": {"all_": [TAG]}, "state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}}
+    with get_client(sync_client=True) as client:
+        running = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted), limit=PAGE)
+        lost = [run.id for run in running if not _alive(client, run, since)]
+        for run in lost:
+            client.set_flow_run_state(run, Crashed(message="Its process is gone; submit it again."))
+    return len(lost)
+
+
+def _alive(client: SyncPrefectClient, run: FlowRun, since: datetime) -> bool:
+    """Whether the run has begun, or sent a heartbeat, after that moment."""
+    if run.start_time is None or run.start_time > since:
+        return True
+    wanted = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{run.id}"]},
+        "occurred": {"since": since.isoformat()},
+    }
+    found = client.request("POST", "/events/filter", json={"filter": wanted, "limit": 1}).json()
+    return bool(found["events"])
 
 
 @task(retries=2, retry_delay_seconds=[10, 60])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from prefect.blocks.webhook import Webhook
@@ -75,11 +76,24 @@ def _put(client: SyncPrefectClient, automation: AutomationCore) -> str:
     wanted = {"automations": {"name": {"any_": [automation.name]}}}
     present = client.request("POST", "/automations/filter", json=wanted).json()
     body = automation.model_dump(mode="json", exclude={"owner_resource"})
+    if present and all(_same(present[0].get(key), value) for key, value in body.items()):
+        return automation.name  # an update would make the server forget what its trigger has seen so far
     if present:
         client.request("PUT", "/automations/{id}", path_params={"id": present[0]["id"]}, json=body)
     else:
         client.request("POST", "/automations/", json=body)
     return automation.name
+
+
+def _same(there: Any, wanted: Any) -> bool:
+    """Whether the server's value says what is wanted: it adds ids, and keeps sets in any order."""
+    if isinstance(wanted, dict):
+        return isinstance(there, dict) and all(_same(there.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(there, list) and len(there) == len(wanted):
+        if all(isinstance(one, str) for one in wanted):
+            return sorted(there) == sorted(wanted)
+        return all(_same(one, other) for one, other in zip(there, wanted, strict=True))
+    return bool(there == wanted)
 
 
 def _trigger(
