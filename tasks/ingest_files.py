@@ -76,7 +76,8 @@ def _expand(uri: str, algorithm: str | None, format: str | None) -> list[SourceF
         if kind is None:
             problems.append(_unknown_format(name))
         else:
-            files.append(SourceFile(name, path, kind, algorithm, dict(_partitions(path))))
+            below = path.removeprefix(root)  # folders above the address do not belong to the data
+            files.append(SourceFile(name, path, kind, algorithm, dict(_partitions(below))))
     if problems:
         raise InputError(problems)
     return files

@@ -39,11 +39,13 @@ def whole(number: float) -> str:
 
 def describe_run(results: Results) -> RenderableType:
     """Tables of the run's estimates (roll-ups first), its caveats, its records."""
-    csmf, strata = results.csmf, results.strata
+    csmf, fits = results.csmf, results.strata
+    if (csmf["level"] != "stratum").any():
+        fits = pd.concat([fits, results.rollups])
     parts: list[RenderableType] = [_heading(results)]
     units = list(_units(csmf))
     for unit, rows in units[:SHOWN_AT_MOST]:
-        parts += [Text(f"\n{unit}", style="bold"), *_algorithm_tables(rows, strata)]
+        parts += [Text(f"\n{unit}", style="bold"), *_algorithm_tables(rows, fits)]
     if len(units) > SHOWN_AT_MOST:
         parts.append(Text(f"\n{len(units) - SHOWN_AT_MOST} more strata and totals are in the files."))
     if csmf["status"].eq("passed_through").any():
@@ -64,11 +66,15 @@ def _heading(results: Results) -> RenderableType:
 
 
 def _units(csmf: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Roll-ups before strata, each with its name in words and its rows."""
-    rolled_up = csmf["level"] != "stratum"
-    for part in (csmf[rolled_up], csmf[~rolled_up]):
+    """The widest roll-ups first, strata last, each with its name in words and its rows."""
+    parts = [csmf[csmf["level"] == level] for level in sorted(csmf["level"].unique(), key=_width)]
+    for part in parts:
         for (level, stratum), rows in part.groupby(["level", "stratum"], sort=False):
             yield stratum_in_words(stratum) + (f" (total: {level})" if level != "stratum" else ""), rows
+
+
+def _width(level: str) -> tuple[bool, bool, int]:
+    return level == "stratum", level != "nation", level.count("/")
 
 
 def stratum_in_words(stratum: str) -> str:
@@ -77,10 +83,10 @@ def stratum_in_words(stratum: str) -> str:
     return ", ".join([words("en").or_plain(f"age_groups.{values[0]}"), *values[1:]])
 
 
-def _algorithm_tables(rows: pd.DataFrame, strata: pd.DataFrame) -> Iterator[RenderableType]:
+def _algorithm_tables(rows: pd.DataFrame, fits: pd.DataFrame) -> Iterator[RenderableType]:
     common = set.intersection(*(_flags(group["flags"]) for _, group in rows.groupby("algorithm")))
     for algorithm, estimates in rows.groupby("algorithm", sort=False):
-        fit = strata[(strata["stratum"] == estimates["stratum"].iloc[0]) & (strata["algorithm"] == algorithm)]
+        fit = fits[(fits["stratum"] == estimates["stratum"].iloc[0]) & (fits["algorithm"] == algorithm)]
         yield estimates_table(words("en").algorithm(str(algorithm)) + _verdict(fit), estimates)
         yield from _notes(estimates, fit, common)
     yield from _warnings(common)
