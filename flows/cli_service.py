@@ -49,7 +49,7 @@ def submit(
 
     The same request and input twice is one run; after a failed or cancelled run a new one is started.
 
-    Example: vacal submit examples/comsa-neonate.yaml
+    Example: vacal submit examples/comsa-mozambique-neonate.yaml
     """
     require_mode("submit")
     from tasks.content import absolute, input_content
@@ -69,7 +69,7 @@ def submit(
 def status(run: Run, as_json: Json = False) -> None:
     """Say how far a run is.
 
-    Example: vacal status comsa-neonate
+    Example: vacal status comsa-mozambique-neonate
     """
     from tasks.service import connect
 
@@ -84,7 +84,7 @@ def wait(
 ) -> None:
     """Wait until runs have ended. Exit code 0 if all are complete, 1 if not.
 
-    Example: vacal wait comsa-neonate
+    Example: vacal wait comsa-mozambique-neonate
     """
     from tasks.service import connect
 
@@ -132,7 +132,7 @@ def _cancel_all(server: Server, runs: set[str]) -> None:
 def follow(run: Run) -> None:
     """Show a run's log line by line and its progress, from the start until it ends.
 
-    Exit code 0 if it is complete, 1 if not. Example: vacal follow comsa-neonate
+    Exit code 0 if it is complete, 1 if not. Example: vacal follow comsa-mozambique-neonate
     """
     require_mode("follow")
     from flows.cli_follow import show
@@ -152,7 +152,7 @@ def follow(run: Run) -> None:
 def cancel(run: Run) -> None:
     """End a run: R stops within seconds, and nothing of it is published.
 
-    Example: vacal cancel comsa-neonate
+    Example: vacal cancel comsa-mozambique-neonate
     """
     from tasks.service import connect
 
@@ -166,7 +166,7 @@ def results(
 ) -> None:
     """Print the results of a finished run.
 
-    Example: vacal results comsa-neonate
+    Example: vacal results comsa-mozambique-neonate
     """
     from tasks.service import connect
     from tasks.store import open_results
