@@ -253,6 +253,17 @@ inline Ensemble gather(const std::vector<AlgorithmModel>& models, const std::vec
   return out;
 }
 
+// An ensemble's interval is unreliable if a member stalled or is not calibrated; such members are named.
+inline void name_unreliable(Estimate& e, const Ensemble& ensemble) {
+  for (std::size_t k = 0; k < ensemble.members.size(); ++k) {
+    const Member& m = *ensemble.members[k];
+    if (m.standing == Standing::calibrated && !is_stalled(m)) continue;
+    e.because += (e.because.empty() ? "" : ",") + ensemble.models[k]->name;
+  }
+  e.stalled = Flag::no;
+  e.unreliable = flag(!e.because.empty());
+}
+
 inline Estimate estimate_ensemble(const std::vector<AlgorithmModel>& models, const std::vector<Member>& members,
                                   const Stratum& stratum, const Settings& settings,
                                   const std::function<void()>& heartbeat) {
@@ -266,19 +277,14 @@ inline Estimate estimate_ensemble(const std::vector<AlgorithmModel>& models, con
   const std::vector<int> causes = causes_in(ensemble.calibrated);
   if (causes.empty()) {
     keep_raw(e, reason_of(Standing::too_few_causes), reasons);
+    name_unreliable(e, ensemble);
     return e;
   }
   const Problem problem =
       make_problem(ensemble.members, ensemble.counts, causes, models.front().fixed, settings.shrinkage);
   fit_estimate(e, "ensemble", stratum, problem, causes, reasons, settings, heartbeat);
   if (e.status != "calibrated") return e;
-  for (std::size_t k = 0; k < ensemble.members.size(); ++k) {
-    const Member& m = *ensemble.members[k];
-    if (m.standing == Standing::calibrated && !is_stalled(m)) continue;
-    e.because += (e.because.empty() ? "" : ",") + ensemble.models[k]->name;
-  }
-  e.stalled = Flag::no;
-  e.unreliable = flag(!e.because.empty());
+  name_unreliable(e, ensemble);
   return e;
 }
 

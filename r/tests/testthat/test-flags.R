@@ -26,6 +26,14 @@ test_that("a zero count that stalls path correction is flagged, also for the ens
   expect_identical(fit(r, "ensemble")$lambda, NA_real_)
 })
 
+test_that("an ensemble in which no member is calibrated is unreliable, and names them all", {
+  x <- agreeing(c(0.3, 0.25, 0.2, 0.15, 0.1), c("a", "b"))
+  r <- run(x, do_not_calibrate = list(a = causes5[-1], b = causes5[-1]))
+  expect_identical(fit(r, "ensemble")$status, "not_calibrated")
+  expect_true(fit(r, "ensemble")$interval_unreliable)
+  expect_identical(fit(r, "ensemble")$unreliable_because, "a,b")
+})
+
 test_that("an estimate that hardly moves is a no-op, one that moves is none", {
   m <- list(a = 1e5 * (0.999 * diag(5) + 0.0002 * matrix(1, 5, 5)))
   dimnames(m$a) <- list(causes5, causes5)
