@@ -52,8 +52,8 @@ class _Judge:
         )
         self.left_out = left_out_shares(tables)
         self.deaths = self._deaths_behind()
-        fitted = _rows(tables["strata"], _FIT_COLUMNS)
-        self.fits = {_key(fit): fit for fit in fitted}
+        fits = [tables["strata"], *([tables["rollups"]] if "rollups" in tables else [])]
+        self.fits = {_key(fit): fit for table in fits for fit in _rows(table, _FIT_COLUMNS)}
         self.by_fit: dict[_Key, list[dict[str, Any]]] = defaultdict(list)
         for row in self.estimates:
             self.by_fit[_key(row)].append(row)
@@ -122,7 +122,7 @@ class _Judge:
 
 
 _FIT_COLUMNS = (
-    _STRATUM, "algorithm", "status", "reason", "flags", "unreliable_because", "lambda", "rhat", "ess_bulk",
+    "level", _STRATUM, "algorithm", "status", "reason", "flags", "unreliable_because", "lambda", "rhat", "ess_bulk",
     "ess_tail",
 )  # fmt: skip
 

@@ -201,6 +201,18 @@ def test_a_roll_up_is_judged_with_the_records_and_deaths_of_all_its_strata(tmp_p
     assert "deaths" in results.strata.set_index("algorithm").loc["eava", "verdict_codes"].iloc[0]
 
 
+def test_a_roll_up_is_judged_by_the_effective_size_of_its_strata(tmp_path):
+    results = build(tmp_path, Case(columns={"province": ("A", "B")}, roll_ups=([],)))
+    parts = {name: results.table(name) for name in ("csmf", "strata", "records", "rollups")}
+    poor = parts["rollups"].column_names.index("ess_bulk")
+    few = pa.array([120.0] * parts["rollups"].num_rows)
+    parts["rollups"] = parts["rollups"].set_column(poor, parts["rollups"].schema.field(poor), few)
+
+    codes = add_verdicts(parts)["rollups"]["verdict_codes"].to_pylist()
+
+    assert all("ess:120" in text for text in codes)
+
+
 def test_rules_can_be_changed_and_turned_off():
     lenient = VerdictRules(lambda_caution=None, illustrative="ignore")
     assert judged(tables({"lambda": 0.9, "flags": "illustrative"}), lenient) == ("publishable", [])
