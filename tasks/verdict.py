@@ -122,8 +122,8 @@ class _Judge:
 
 
 _FIT_COLUMNS = (
-    "level", _STRATUM, "algorithm", "status", "reason", "flags", "unreliable_because", "lambda", "rhat", "ess_bulk",
-    "ess_tail",
+    "level", _STRATUM, "algorithm", "status", "reason", "flags", "unreliable_because", "lambda", "rhat",
+    "ess_bulk", "ess_tail",
 )  # fmt: skip
 
 

@@ -210,7 +210,7 @@ def test_a_roll_up_is_judged_by_the_effective_size_of_its_strata(tmp_path):
 
     codes = add_verdicts(parts)["rollups"]["verdict_codes"].to_pylist()
 
-    assert all("ess:120" in text for text in codes)
+    assert all("ess:400:120" in text for text in codes)
 
 
 def test_rules_can_be_changed_and_turned_off():
