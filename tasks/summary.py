@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tasks.compare import Comparison
 from tasks.flags import in_words
+from tasks.report import overall_verdict
 from tasks.schema import split_flags
 from tasks.store import Results
 from tasks.words import CAUSE_ORDER, words
@@ -59,6 +60,8 @@ def _heading(results: Results) -> RenderableType:
     inventory = manifest["inventory"]
     name = f"{inventory['id']}, sha256 {inventory['checksum'][:12]}"
     heading = Text(f"Run {manifest['run']}: {manifest['status'].replace('_', ' ')}", style="bold")
+    verdict = words("en").or_plain(f"verdicts.{overall_verdict(results)}")
+    heading.append(f"\nVerdict of the main results: {verdict}", style="not bold")
     heading.append(f"\nMisclassification matrices: {name}", style="not bold")
     if inventory["illustrative"]:
         heading.append("\nIllustrative, not for publication.", style="bold red")
