@@ -256,7 +256,7 @@ class CalibrationRequest(_Part):
         default=(),
         description=(
             "Levels to sum up to, each a list of strata columns; [] is the whole; always within one "
-            "age group. Empty: none."
+            "age group and country. Empty: none."
         ),
     )
     roll_up_weights: Uri | None = Field(

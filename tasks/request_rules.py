@@ -227,9 +227,13 @@ def _roll_up_rules(request: CalibrationRequest) -> Iterator[Problem]:
                 )
         if len(set(level)) < len(level):
             yield ("roll_ups", index), "names a column more than once"
-        if frozenset(level) in seen:
-            yield ("roll_ups", index), "is the same level as an earlier one"
-        seen.append(frozenset(level))
+        summed_by = frozenset(level) - {"age_group", "country"}
+        if summed_by in seen:
+            yield (
+                ("roll_ups", index),
+                "is the same level as an earlier one (every level stays within one age group and country)",
+            )
+        seen.append(summed_by)
     if request.roll_up_weights is not None and not request.roll_ups:
         yield ("roll_up_weights",), "has nothing to weight: name the levels in roll_ups"
 

@@ -48,7 +48,9 @@ def plan(
 
     `strata`: stratum, age_group, country, the strata columns, deaths (received). `weights`: the strata
     columns, `deaths`, and age_group and country where the data hold more than one; they replace the deaths
-    received. Raises InputError with everything that is wrong with the weights.
+    received. A roll-up always stays within one age group and country, so that a level that names them is the
+    level without them; levels that are the same count once. Raises InputError with everything that is wrong
+    with the weights.
     """
     rows = [row for row in strata.to_pylist() if UNKNOWN not in (row["age_group"], row["country"])]
     unseen: list[dict[str, Any]] = []
@@ -56,11 +58,12 @@ def plan(
         unseen = _weigh(rows, strata_columns, weights)
     members: list[dict[str, Any]] = []
     groups: list[dict[str, Any]] = []
-    for columns in roll_ups:
-        ordered = [column for column in strata_columns if column in columns]
-        found = _level(rows, ordered, strata_columns, unseen)
+    for columns in _levels(roll_ups, strata_columns):
+        found = _level(rows, columns, strata_columns, unseen)
         groups += [group for group, _ in found]
         members += [member for _, own in found for member in own]
+    if len({(group["level"], group["group"]) for group in groups}) < len(groups):
+        raise ValueError("two roll-ups have the same level and group")
     texts = ("level", "group", "age_group", "country", *strata_columns)
     group_schema = [(name, pa.string()) for name in texts] + [
         ("strata", pa.int64()),
@@ -72,6 +75,12 @@ def plan(
         pa.Table.from_pylist(members, pa.schema(member_schema)),
         pa.Table.from_pylist(groups, pa.schema(group_schema)),
     )
+
+
+def _levels(roll_ups: Sequence[Sequence[str]], strata_columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """Each level once, as its strata columns in the order of the request's strata."""
+    ordered = (tuple(name for name in strata_columns if name in columns) for columns in roll_ups)
+    return list(dict.fromkeys(ordered))
 
 
 def _level(

@@ -63,14 +63,18 @@ def combine(
 def _complete(
     parts: Iterable[Mapping[str, pa.Table]], expected: Mapping[tuple[str, str], int]
 ) -> Iterator[tuple[Key, Sum]]:
-    """Each roll-up and algorithm with its sum over all parts, as soon as all its strata were seen."""
+    """Each roll-up and algorithm with its sum over all parts, as soon as all its strata were seen.
+
+    Raises ValueError if a stratum comes twice or never: the sum would be wrong.
+    """
     waiting: dict[Key, Sum] = defaultdict(Sum)
     for part in parts:
         for key, own in from_tables(part):
             waiting[key].add(own)
             if waiting[key].seen == expected[key[:2]]:
                 yield key, waiting.pop(key)
-    yield from waiting.items()
+    for key, total in waiting.items():
+        raise ValueError(f"{' '.join(key[:2])}, {key[2]}: {total.seen} of {expected[key[:2]]} strata came")
 
 
 def _rows(

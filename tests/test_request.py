@@ -168,7 +168,11 @@ def test_what_changes_the_result_most_is_never_guessed(field: str) -> None:
             {"roll_ups": [["province"]]},
             "roll_ups[1]: 'province' does not make strata here (those that do: none)",
         ),
-        ({"roll_ups": [[], []]}, "roll_ups[2]: is the same level as an earlier one"),
+        (
+            {"roll_ups": [[], []]},
+            "roll_ups[2]: is the same level as an earlier one (every level stays within one age group and "
+            "country)",
+        ),
         ({"roll_up_weights": "w.csv"}, "roll_up_weights: has nothing to weight: name the levels in roll_ups"),
         (
             {"columns": {"strata": ["province"]}},
@@ -250,6 +254,21 @@ def test_roll_ups_may_name_strata_columns_and_a_country_column() -> None:
         )
     )
     assert request.roll_ups == (("province",), ("country", "year"), ())
+
+
+@pytest.mark.parametrize("same", [[["country"], []], [["province"], ["age_group", "province"]]])
+def test_levels_that_differ_only_in_age_group_and_country_are_refused(same: list[list[str]]) -> None:
+    found = problems_of(
+        input={"uri": "a.csv"},
+        columns={"strata": ["province"]},
+        age_group={"column": "age"},
+        country={"column": "land"},
+        roll_ups=same,
+    )
+    assert found == [
+        "roll_ups[2]: is the same level as an earlier one (every level stays within one age group and "
+        "country)"
+    ]
 
 
 def test_an_ensemble_takes_two_algorithms() -> None:

@@ -249,6 +249,14 @@ def test_rows_name_their_level_and_say_all_where_they_sum() -> None:
     assert set(levels) == {"province/year"}
 
 
+@pytest.mark.parametrize("same", [["country"], ["age_group"], ["country", "age_group"], []])
+def test_levels_that_differ_only_in_age_group_and_country_are_one_level(same: list[str]) -> None:
+    the_plan = plan(strata_of(PLACES), COLUMNS, [same, [], ["province", *same], ["province"]])
+    once = plan(strata_of(PLACES), COLUMNS, [[], ["province"]])
+    assert the_plan.members.equals(once.members) and the_plan.groups.equals(once.groups)
+    assert rolled(the_plan=the_plan) == rolled(the_plan=once)
+
+
 def test_rejected_records_of_no_known_country_are_in_no_roll_up() -> None:
     unknown = {**PLACES[0], "country": "(unknown)", "stratum": "age_group=child/country=(unknown)/a/b"}
     groups = plan(strata_of([*PLACES, unknown], {**DEATHS, unknown["stratum"]: 5}), COLUMNS, [[]]).groups
@@ -380,3 +388,33 @@ def test_a_draw_that_is_no_number_is_an_error() -> None:
     rows[0]["values"][3] = float("nan")
     with pytest.raises(ValueError, match="a draw is not a number"):
         rolled({**MADE, "draws": pa.Table.from_pylist(rows, MADE["draws"].schema)})
+
+
+def parts_of(the_plan: Plan, *dealt: list[str]) -> list[dict[str, pa.Table]]:
+    return [
+        partial_sums(the_plan.only(keys), *(only(MADE[name], keys) for name in ("strata", "csmf", "draws")))
+        for keys in dealt
+    ]
+
+
+KEYS = [place["stratum"] for place in PLACES]
+
+
+@pytest.mark.parametrize(
+    ("dealt", "seen"),
+    [([KEYS, KEYS[:1]], "1 of 8"), ([KEYS[:3], KEYS[:6]], "9 of 8"), ([KEYS[:3]], "3 of 8")],
+    ids=["twice, after the end", "twice, across the end", "missing"],
+)
+def test_strata_that_come_twice_or_never_are_an_error_and_not_a_wrong_sum(
+    dealt: list[list[str]], seen: str
+) -> None:
+    the_plan = plan(strata_of(PLACES), COLUMNS, [[]])
+    with pytest.raises(ValueError, match=f"nation age_group=child/country=Mozambique, .*{seen} strata"):
+        combine(
+            the_plan,
+            parts_of(the_plan, *dealt),
+            algorithms=ALGORITHMS,
+            strata_columns=COLUMNS,
+            quantiles=(),
+            constants=CONSTANTS,
+        )
