@@ -15,11 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
-from tasks import rollup_plan, rollups, store
-from tasks.causes import AGE_GROUPS
+from tasks import rollup_plan, rollup_weights, rollups, store
 from tasks.chunks import Chunk, split
 from tasks.engine import Progress, calibrate_batch, engine_versions
 from tasks.errors import InputError
@@ -96,11 +93,11 @@ def prepare(request: CalibrationRequest) -> Job:
     if request.matrix_sharing == "joint":
         raise InputError("matrix_sharing: the joint model is not there yet; use per_stratum")
     inventory = load_inventory(request.matrix.source)
-    tabulation = tabulate(request, _own_causes(request, inventory))
+    tabulation = tabulate(request, None if request.matrix.source in MADE_UP else inventory.broad_causes())
     chunks = split(tabulation, inventory, request)
-    weights = read_weights(request)
+    columns, weights_uri = request.columns.strata, request.roll_up_weights
+    weights = rollup_weights.read_weights(weights_uri, columns) if weights_uri else None
     run = _run_id(request, inventory, tabulation, weights)
-    columns = request.columns.strata
     plan = (
         rollup_plan.plan(tabulation.strata, columns, request.roll_ups, weights) if request.roll_ups else None
     )
@@ -115,19 +112,6 @@ def prepare(request: CalibrationRequest) -> Job:
     return Job(request, inventory, tabulation, chunks, work)
 
 
-def read_weights(request: CalibrationRequest) -> pa.Table | None:
-    """The table of roll-up weights that the request names (CSV or Parquet), texts as they are written."""
-    uri = request.roll_up_weights
-    if uri is None:
-        return None
-    fs, path = filesystem(uri)
-    with errors(uri), fs.open(path, "rb") as file:
-        if path.endswith(".parquet"):
-            return pq.read_table(file)
-        text = {name: pa.string() for name in ("age_group", "country", *request.columns.strata)}
-        return pa_csv.read_csv(file, convert_options=pa_csv.ConvertOptions(column_types=text))
-
-
 def resolved(request: CalibrationRequest) -> dict[str, Any]:
     """The request as it is run, in JSON values: every default that depends on another field filled in."""
     used: dict[str, Any] = {
@@ -139,20 +123,12 @@ def resolved(request: CalibrationRequest) -> dict[str, Any]:
     return request.model_dump(mode="json") | used
 
 
-def _own_causes(request: CalibrationRequest, inventory: Inventory) -> dict[str, tuple[str, ...]] | None:
-    """Causes by age group of the user's own matrices; None for the standard ones."""
-    if request.matrix.source in MADE_UP:
-        return None
-    entries = [m for m in inventory.entries if m.type == request.matrix.type]
-    return {group: m.causes for group in AGE_GROUPS for m in entries if m.age_group in (None, group)}
-
-
 def _run_id(
     request: CalibrationRequest, inventory: Inventory, tabulation: Tabulation, weights: pa.Table | None
 ) -> str:
     options = resolved(request)
     if weights is not None:
-        options["roll_up_weights_checksum"] = str(weights.to_pylist())
+        options["roll_up_weights_checksum"] = rollup_weights.checksum(weights)
     versions = {"vacal": version("vacal"), "engine": engine_versions()["engine"]}
     known = {"id": inventory.id, "version": inventory.version, "checksum": inventory.checksum}
     return store.run_id(request.name, options, tabulation.checksum, versions, known)
