@@ -8,8 +8,9 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tasks.chunks import expected_seconds
+from tasks.chunks import run_seconds
 from tasks.job import Job
+from tasks.labels import amount
 from tasks.request import CalibrationRequest
 from tasks.settings import settings
 from tasks.summary import plain_table, records_table
@@ -32,10 +33,11 @@ def _parts(job: Job) -> Iterator[RenderableType]:
     yield _cause_table(job.tabulation.causes.to_pandas())
     yield records_table(job.tabulation.records.to_pandas())
     yield _strata_table(job)
-    fits = sum(len(chunk.batch.strata) for chunk in job.chunks)
+    strata = amount(sum(len(chunk.batch.strata) for chunk in job.chunks), "stratum", "strata")
+    seconds = run_seconds([chunk.batch for chunk in job.chunks], settings().workers)
     yield Text(
-        f"\n{fits} strata in {len(job.chunks)} tasks; expected time on this machine "
-        f"{_duration(_expected_seconds(job))}, besides reading and writing."
+        f"\n{strata} in {amount(len(job.chunks), 'task')}; expected time on this machine "
+        f"{_duration(seconds)}, besides reading and writing."
     )
 
 
@@ -82,8 +84,3 @@ def _strata_table(job: Job) -> RenderableType:
 
 def _duration(seconds: float) -> str:
     return f"about {seconds / 60:.0f} minutes" if seconds >= 90 else f"about {max(1, round(seconds))} s"
-
-
-def _expected_seconds(job: Job) -> float:
-    work = [expected_seconds(chunk.batch) for chunk in job.chunks]
-    return sum(work) / min(settings().workers, max(1, len(work)))

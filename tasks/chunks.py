@@ -32,6 +32,12 @@ CHUNK_SECONDS = 10.0
 DRAWS_BYTES = 256 * 2**20
 """Most that the posterior draws of a chunk may take, where they are wanted."""
 
+START_SECONDS = {"vacal": 1.0, "vacalibration": 40.0}
+"""Until a fresh R process computes, by engine: the published one compiles its model in each."""
+
+TIMEOUT_FACTOR = 10.0
+"""How much slower than expected a machine may be before its R process is taken to hang."""
+
 Counts = Mapping[tuple[str, str], int]
 """Deaths of a stratum by algorithm and cause."""
 
@@ -85,17 +91,39 @@ def split(tabulation: Tabulation, inventory: Inventory, request: CalibrationRequ
 
 
 def expected_seconds(batch: Batch) -> float:
-    """Expected work of a batch on one core, in seconds.
+    """Expected work of a batch on one core, in seconds, once its R process is ready (`START_SECONDS`).
 
-    Fitted to processor seconds of R on one machine for K = 1, 2, 3, C = 6 and 9, 1,000 and 4,000 draws (by
-    hand; the greatest error was a third). Good enough to deal strata; other machines differ by a factor.
+    Engine vacal: fitted to processor seconds of R on one machine for K = 1, 2, 3, C = 6 and 9, 1,000 and
+    4,000 draws (by hand; the greatest error was a third). Engine vacalibration: by the times measured of the
+    published package at 5,000 draws after 5,000 of warm-up: 4.3 s for one algorithm (C = 6), 29 s for three
+    and the ensemble, 57 s for the same with C = 9. Good enough to deal strata; other machines differ.
     """
     strata, algorithms, causes = batch.counts.shape
+    if batch.engine == "vacalibration":
+        seconds = (4.3 + 5.4 * batch.ensemble) * algorithms * (batch.draws + 5000) / 10_000
+        return float(strata * seconds * (causes / 6) ** (5 / 3))
     draws = max(batch.draws, batch.effective_draws)
     seconds = algorithms * (1e-4 + 1.4e-7 * draws)
     if batch.ensemble:
         seconds += 6e-4 + 2.7e-7 * algorithms * draws
     return float(strata * seconds * causes**2)
+
+
+def run_seconds(batches: Sequence[Batch], workers: int) -> float:
+    """Expected time of a run on so many cores: the start of R in each process, and the work."""
+    if not batches:
+        return 0.0
+    whole = sum(expected_seconds(batch) for batch in batches) / min(workers, len(batches))
+    longest = max(expected_seconds(batch) for batch in batches)
+    return START_SECONDS[batches[0].engine] + max(whole, longest)
+
+
+def time_limit(batch: Batch, floor: float) -> float:
+    """Seconds after which the R process of a batch is taken to hang: a multiple of the expected ones.
+
+    `floor`: the least, whatever is expected (VACAL_R_TIMEOUT).
+    """
+    return max(floor, TIMEOUT_FACTOR * (START_SECONDS[batch.engine] + expected_seconds(batch)))
 
 
 def chunk_size(batch: Batch) -> int:

@@ -47,7 +47,8 @@ class Settings(BaseSettings):
     r_timeout: float = Field(
         3600.0,
         gt=0,
-        description="Seconds after which the R process of a chunk is ended; the chunk is tried again.",
+        description="Seconds after which the R process of a chunk is ended, at the least (ten times those "
+        "expected, where that is more); its strata are tried once more, one by one.",
     )
     retries: int = Field(
         3, ge=0, description="Further tries of a chunk whose R process died or whose storage failed."

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.chunks import CHUNK_SECONDS, chunk_size, even_ranges, expected_seconds, split
+from tasks.chunks import (
+    CHUNK_SECONDS,
+    chunk_size,
+    even_ranges,
+    expected_seconds,
+    run_seconds,
+    split,
+    time_limit,
+)
+from tasks.engine import Batch
 from tasks.errors import InputError
 from tasks.ingest import Tabulation
 from tasks.matrices import Inventory, Matrix
@@ -176,3 +185,33 @@ def test_more_draws_algorithms_or_causes_make_smaller_chunks() -> None:
     assert chunk_size(replace(batch, draws=40_000)) < chunk_size(batch)
     assert chunk_size(replace(batch, ensemble=False)) > chunk_size(batch)
     assert chunk_size(replace(batch, draws=10**6, keep_draws=True)) == 1
+
+
+def published(cause_count: int, algorithms: int, strata: int = 1) -> Batch:
+    """A batch for the published engine, with as many draws as it makes by itself."""
+    batch = split(tabulation(*PLACES[:1]), inventory(), request())[0].batch
+    names = ("eava", "insilicova", "interva")[:algorithms]
+    counts = np.ones((strata, algorithms, cause_count), int)
+    ensemble = algorithms > 1
+    return replace(
+        batch, counts=counts, algorithms=names, ensemble=ensemble, draws=5000, engine="vacalibration"
+    )
+
+
+@pytest.mark.parametrize(("causes", "algorithms", "seconds"), [(6, 1, 4.3), (6, 3, 29.0), (9, 3, 57.0)])
+def test_the_published_engine_is_expected_to_take_what_was_measured_of_it(
+    causes: int, algorithms: int, seconds: float
+) -> None:
+    assert expected_seconds(published(causes, algorithms)) == pytest.approx(seconds, rel=0.02)
+
+
+def test_the_published_engine_gets_small_chunks_and_a_run_of_it_starts_once_in_each_process() -> None:
+    assert chunk_size(published(9, 3)) == 1
+    assert run_seconds([published(9, 3)] * 4, workers=2) == pytest.approx(40 + 2 * 57, rel=0.02)
+    assert run_seconds([published(9, 3)], workers=8) == pytest.approx(40 + 57, rel=0.02)
+    assert run_seconds([], workers=2) == 0
+
+
+def test_a_batch_has_ten_times_its_expected_seconds_and_the_floor_at_least() -> None:
+    assert time_limit(published(9, 3, strata=10), 3600) == pytest.approx(10 * (40 + 570), rel=0.02)
+    assert time_limit(published(6, 1), 3600) == 3600
