@@ -81,6 +81,8 @@ class BatchResult:
     """[K, C]"""
     draws: Floats | None
     """[rows of fits, draws, C] or None."""
+    engine_version: str
+    """Of the R package vacal that computed it, on the machine where it did."""
 
 
 def calibrate_batch(
@@ -95,8 +97,8 @@ def calibrate_batch(
 
     R's output goes to `log` line by line: warnings as warnings, all else as info. `timeout` is in seconds.
 
-    Raises InputError if R refuses the input, ProcessLostError if the R process died or ran out of time
-    (another try may succeed), and EngineError with R's last lines for any other error of R.
+    Raises InputError if R refuses the input, ProcessLostError if the R process died, TimedOutError if it ran
+    out of time (another try may succeed), and EngineError with R's last lines for any other error of R.
     """
     last: list[str] = []
 
@@ -207,7 +209,8 @@ def _calibrate(batch: Batch, send: Send) -> BatchResult:
         console.flush()
     if "value" not in answer:
         raise _r_error(answer)
-    return _result(batch, _named(answer["value"]))
+    version = str(r.baseenv["getNamespaceVersion"](_text(r, ["vacal"]))[0])
+    return _result(batch, _named(answer["value"]), version)
 
 
 def _r_error(answer: Mapping[str, Any]) -> InputError | EngineError:
@@ -268,7 +271,7 @@ def _named(r_list: Any) -> dict[str, Any]:
     return dict(zip(r_list.do_slot("names"), r_list, strict=True))
 
 
-def _result(batch: Batch, value: Mapping[str, Any]) -> BatchResult:
+def _result(batch: Batch, value: Mapping[str, Any], engine_version: str) -> BatchResult:
     missing = {
         "estimates",
         "quantiles",
@@ -289,6 +292,7 @@ def _result(batch: Batch, value: Mapping[str, Any]) -> BatchResult:
         matrices_published=_numbers(value["matrices_published"]),
         calibrated_causes=_numbers(value["calibrated_causes"]) == 1,
         draws=_numbers(value["draws"]) if batch.keep_draws else None,
+        engine_version=engine_version,
     )
 
 

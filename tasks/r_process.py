@@ -42,6 +42,10 @@ class ProcessLostError(EngineError):
     """The process was killed, crashed or ran out of time: another try on a fresh one may well succeed."""
 
 
+class TimedOutError(ProcessLostError):
+    """The process was ended because it ran out of time."""
+
+
 class Pool:
     """Processes that calls borrow; started when needed, kept warm in between.
 
@@ -75,7 +79,8 @@ class Pool:
         """Run `function` ("module:name", called with content and a `Send`) in a process; returns its result.
 
         Raises what the function raised if it is a VacalError, EngineError for any other error in it or a pool
-        that was closed meanwhile, and ProcessLostError if the process ended or `timeout` seconds went by.
+        that was closed meanwhile, ProcessLostError if the process ended, TimedOutError after `timeout`
+        seconds.
         """
         process = self._borrow(env)
         done = False
@@ -171,7 +176,7 @@ class ExpendableProcess:
                 on_message(kind, message)
         except (EOFError, ConnectionError) as lost:
             raise ProcessLostError(self._how_it_ended()) from lost
-        raise ProcessLostError(f"the R process was ended after its time-out of {timeout:g} seconds")
+        raise TimedOutError(f"the R process was ended after its time-out of {timeout:g} seconds")
 
     def kill(self) -> None:
         """End the process at once, whatever it is doing; the caller waiting for it, if any, is told."""

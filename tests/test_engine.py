@@ -14,7 +14,7 @@ import pytest
 
 from tasks.engine import Batch, calibrate_batch, engine_versions, r_environment
 from tasks.errors import EngineError, InputError
-from tasks.r_process import Pool, ProcessLostError
+from tasks.r_process import Pool, ProcessLostError, TimedOutError
 from tasks.settings import settings
 
 CAUSES = ("infection", "prematurity", "other")
@@ -73,6 +73,10 @@ def test_rows_and_arrays_keep_the_order_and_shape_of_the_batch(pool: Pool) -> No
     assert result.draws.shape == (6, 400, 3)
     of_fit = result.estimates["mean"].to_numpy().reshape(6, 3)
     assert np.allclose(result.draws.mean(axis=1), of_fit)
+
+
+def test_the_engine_that_computed_names_its_version(pool: Pool) -> None:
+    assert calibrate_batch(batch(), log=LOG, pool=pool).engine_version == engine_versions()["engine"]
 
 
 def test_matrices_cross_with_true_causes_as_rows(pool: Pool) -> None:
@@ -157,7 +161,7 @@ def test_a_killed_r_process_may_be_tried_again(pool: Pool) -> None:
 
 def test_r_deep_in_compiled_code_is_ended_at_its_time_out(pool: Pool) -> None:
     endless = batch(draws=10**6, effective_draws=10**6)
-    with pytest.raises(ProcessLostError, match=r"time-out of 0\.5 seconds"):
+    with pytest.raises(TimedOutError, match=r"time-out of 0\.5 seconds"):
         calibrate_batch(endless, log=LOG, pool=pool, timeout=0.5)
 
 
