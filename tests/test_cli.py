@@ -65,7 +65,7 @@ def test_check_shows_the_causes_the_records_and_the_cost_and_writes_nothing(vaca
     shown = " ".join(ended.out.split())
     assert "neonate intrapartum ipre mapped 60" in shown
     assert "eava excluded undetermined cause 9" in shown
-    assert "1 strata in 1 tasks" in shown
+    assert "1 stratum in 1 task" in shown
     assert [path.name for path in Path().iterdir()] == ["request.yaml"]
 
 

@@ -299,7 +299,7 @@ class TestAPlainHttpClient:
         self, installation: Installation, finished: dict[str, Any]
     ) -> None:
         messages = [log["message"] for log in installation.logs(finished["id"])]
-        assert any("1 strata in 1 chunks" in message for message in messages)
+        assert any("1 stratum in 1 chunk" in message for message in messages)
 
     def test_reads_progress_table_and_summary(
         self, installation: Installation, finished: dict[str, Any]
