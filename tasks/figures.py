@@ -14,8 +14,9 @@ from tasks.figures_records import records_picture
 from tasks.figures_strata import strata_pictures
 from tasks.figures_style import Picture
 from tasks.figures_trends import trend_pictures
+from tasks.schema import ENSEMBLE
 from tasks.store import Results
-from tasks.view import ENSEMBLE, Unit, View
+from tasks.view import Unit, View
 from tasks.words import Language, Words, words
 
 Kind = Literal["csmf", "matrix", "strata", "trends", "map", "records"]

@@ -25,8 +25,8 @@ from tasks.figures_style import (
     style,
     wrap,
 )
-from tasks.schema import split_flags
-from tasks.view import ENSEMBLE, Unit, View
+from tasks.schema import ENSEMBLE, split_flags
+from tasks.view import Unit, View
 from tasks.words import Words
 
 _ROW = 0.168  # inches

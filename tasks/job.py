@@ -28,8 +28,9 @@ from tasks.r_process import Pool
 from tasks.report import render_report
 from tasks.request import CalibrationRequest
 from tasks.rollup_sums import partial_sums
+from tasks.schema import ENSEMBLE
 from tasks.storage import Storage, errors, filesystem
-from tasks.tables import ENSEMBLE, Identity, chunk_tables, failed_tables, unplaced_records
+from tasks.tables import Identity, chunk_tables, failed_tables, unplaced_records
 from tasks.verdict import VerdictRules, add_verdicts
 
 MADE_UP = ("illustrative", "inventory")  # sources of matrices whose causes are the standard ones

@@ -22,8 +22,9 @@ from tasks.figures_style import Picture
 from tasks.figures_trends import trend_pictures
 from tasks.inline_svg import inline
 from tasks.report_tables import Table
+from tasks.schema import ENSEMBLE
 from tasks.verdict_rules import VERDICTS
-from tasks.view import ENSEMBLE, Unit, View
+from tasks.view import Unit, View
 from tasks.words import NOTHING, Words
 
 CARDS = 4  # units in the section "In brief"

@@ -11,12 +11,11 @@ from pydantic import ValidationError, WrapValidator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tasks.labels import show
-from tasks.schema import check_strata_columns
+from tasks.schema import ENSEMBLE, check_strata_columns
 
 if TYPE_CHECKING:
     from tasks.request import CalibrationRequest
 
-ENSEMBLE = "ensemble"
 INLINE_ROWS = (
     "individual records cannot be written into a request, because Prefect keeps requests in its database; "
     "put them into a file and give its address as input.uri, or give counts as {algorithm: {cause: deaths}}"

@@ -15,9 +15,8 @@ import pyarrow as pa
 
 from tasks.rollup_plan import Plan
 from tasks.rollup_sums import UNIT, WEIGHT_UNIT, Key, Sum, from_tables
-from tasks.schema import DEFAULT_QUANTILES, conform, quantile_name
+from tasks.schema import DEFAULT_QUANTILES, ENSEMBLE, conform, quantile_name
 
-ENSEMBLE = "ensemble"
 NOOP = 0.005  # largest move of a fraction that counts as none
 IF_MUCH = ("country_served_by_other", "not_converged", "misfit")  # flags that part of the strata pass on
 IF_ALL = ("path_correction_stalled", "not_calibrated")  # flags whose words hold only if all strata have them

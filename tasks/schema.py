@@ -20,6 +20,7 @@ from tasks.flags import FLAGS, in_words
 
 SCHEMA_VERSION = 1
 DEFAULT_QUANTILES = (0.025, 0.975)
+ENSEMBLE = "ensemble"  # stands in the column `algorithm` for all of them together
 ALL = "(all)"  # value of a strata column in a row that sums over it
 
 FIT_STATUS = ("calibrated", "not_calibrated", "no_result", "failed", "not_fitted")

@@ -14,9 +14,8 @@ from tasks.chunks import Chunk
 from tasks.engine import BatchResult, Floats
 from tasks.matrices import Inventory
 from tasks.request import CalibrationRequest
-from tasks.schema import ALL, conform, quantile_name
+from tasks.schema import ALL, ENSEMBLE, conform, quantile_name
 
-ENSEMBLE = "ensemble"
 TOO_FEW = "too_few_deaths"
 NOT_FITTED = ("not_fitted", "failed")
 

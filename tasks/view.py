@@ -12,13 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.causes import AGE_GROUPS
-from tasks.schema import ALL, split_flags
+from tasks.schema import ALL, ENSEMBLE, split_flags
 from tasks.store import Results
 from tasks.verdict_records import identity_columns
 from tasks.verdict_rules import TOO_NARROW
 from tasks.words import Words, in_order
 
-ENSEMBLE = "ensemble"
 MISSING = "(missing)"
 _AGES: dict[str, int] = {age_group: place for place, age_group in enumerate(AGE_GROUPS)}
 
