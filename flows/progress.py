@@ -46,9 +46,14 @@ class Progress:
         return report
 
     def finish(self, chunk: str, strata: int) -> None:
-        """The chunk is done, whatever became of it."""
+        """The chunk's tables are in the store."""
         for algorithm in self._strata:
             self._count(chunk, algorithm, strata)
+
+    def lose(self, chunk: str) -> None:
+        """R never finished the chunk: none of its strata count until they are done in another one."""
+        with self._lock:
+            self._done = {key: done for key, done in self._done.items() if key[0] != chunk}
 
     def end(self) -> None:
         """The run is published."""
