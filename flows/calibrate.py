@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import wraps
@@ -21,11 +20,11 @@ from prefect.tasks import Task, exponential_backoff
 from flows.progress import Progress
 from tasks import job as steps
 from tasks import store
-from tasks.chunks import Chunk
+from tasks.chunks import Chunk, time_limit
 from tasks.errors import EngineError, InputError, StorageError, VacalError
-from tasks.job import Done, Job, Work
+from tasks.job import Done, Job, OtherEngineError, Work
 from tasks.labels import amount
-from tasks.r_process import Pool, ProcessLostError
+from tasks.r_process import Pool, ProcessLostError, TimedOutError
 from tasks.report import artifact_table, markdown_summary
 from tasks.request import CalibrationRequest, parse_request
 from tasks.settings import Settings, settings
@@ -43,9 +42,12 @@ class IncompleteError(VacalError):
 
 
 def can_heal(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether another try may succeed: R's process died or the storage failed. Bad input stays bad."""
+    """Whether another try may succeed: R's process died or the storage failed. Bad input stays bad.
+
+    A chunk that ran out of time is not tried again as it is, but stratum by stratum (`calibrate_strata`).
+    """
     error = state.result(raise_on_failure=False)
-    return isinstance(error, ProcessLostError | StorageError)
+    return isinstance(error, ProcessLostError | StorageError) and not isinstance(error, TimedOutError)
 
 
 def without_traceback(function: Callable[P, R]) -> Callable[P, R]:
@@ -105,33 +107,30 @@ def calibrate(request: CalibrationRequest, recompute: bool = False) -> str:
     """Calibrate what the request names and publish it; returns the address of the run's folder.
 
     A request that was calibrated before is recognised by its content and its stored results are returned,
-    unless `recompute`. A run that was interrupted goes on where it stopped.
+    unless `recompute`, or unless strata were lost with their R process: these are tried again. A run that was
+    interrupted goes on where it stopped.
 
     Raises InputError (state BadInput) before any work, IncompleteError (CompletedWithFailures) when strata
     failed and all else is published, any other VacalError when there are no results.
     """
-    started, begin = datetime.now(UTC), time.monotonic()
+    started = datetime.now(UTC)
     try:
         asked = request if isinstance(request, CalibrationRequest) else parse_request(request)
         job = prepare(asked, return_state=True).result()
-        if recompute:
-            store.remove_work(job.work.root, job.run)
-        elif stored := store.find_run(job.work.root, job.run):
+        stored = store.find_run(job.work.root, job.run)
+        if stored is None or recompute or steps.may_heal(stored):
+            if recompute:
+                store.remove_work(job.work.root, job.run)
+            manifest, known = compute(job, started, replace=stored is not None), False
+        else:
             store.repair_run(job.work.root, job.run)
-            report(job, return_state=True).result()
-            return final_state(job, stored, "calibrated before")  # type: ignore[return-value]
-        progress = Progress(job.strata_per_algorithm)
-        done = calibrate_strata(job, progress)
-        timings = {"started": started.isoformat(), "seconds_until_publication": time.monotonic() - begin}
-        manifest = publish(job, done, timings, replace=recompute, return_state=True).result()
-        progress.end()
-        report(job, return_state=True).result()
-        show(job.uri)
+            manifest, known = stored, True
+        told = report(job, return_state=True)
     except InputError as error:
         return failed("BadInput", error)  # type: ignore[return-value]
     except VacalError as error:
         return failed("Failed", error)  # type: ignore[return-value]
-    return final_state(job, manifest, "calibrated")  # type: ignore[return-value]
+    return final_state(job, manifest, known=known, told=told)  # type: ignore[return-value]
 
 
 @task(name="prepare", task_run_name="read and check {request.name}", **HEALING)
@@ -140,7 +139,8 @@ def prepare(request: CalibrationRequest) -> Job:
     """Read and check request, inventory and input; deal the strata into chunks."""
     job = steps.prepare(request)
     sizes = [len(chunk.batch.strata) for chunk in job.chunks]
-    get_run_logger().info("Run %s: %d strata in %d chunks", job.run, sum(sizes), len(sizes))
+    strata, chunks = amount(sum(sizes), "stratum", "strata"), amount(len(sizes), "chunk")
+    get_run_logger().info("Run %s: %s in %s", job.run, strata, chunks)
     return job
 
 
@@ -154,7 +154,7 @@ def calibrate_chunk(chunk: Chunk, work: Work, progress: Progress, pool: Pool) ->
         log=get_run_logger(),
         progress=progress.of(chunk.id),
         pool=pool,
-        timeout=settings().r_timeout,
+        timeout=time_limit(chunk.batch, settings().r_timeout),
     )
 
 
@@ -168,35 +168,48 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], replace: bool) -> 
 @task(name="report", task_run_name="report {job.run}", **HEALING)
 @without_traceback
 def report(job: Job) -> str:
-    """Write the report of the published run; returns its address."""
+    """Show the published run in Prefect and write its report; returns the report's address."""
+    show(job)
     return steps.write_report(job)
+
+
+def compute(job: Job, started: datetime, *, replace: bool) -> dict[str, Any]:
+    """Calibrate what is not in the store yet, and publish the run; returns its manifest."""
+    progress = Progress(job.strata_per_algorithm)
+    done = calibrate_strata(job, progress)
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    timings = {"started": started.isoformat(), "seconds_until_publication": seconds}
+    manifest: dict[str, Any] = publish(job, done, timings, replace=replace, return_state=True).result()
+    progress.end()
+    return manifest
 
 
 def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | None]]:
     """Calibrate every chunk; returns them in the order of their strata, with the reason if R never ended one.
 
     Such a chunk is tried once more stratum by stratum, so that one stratum does not take others with it.
-    Raises EngineError if R finished nothing.
+    Raises EngineError if R finished nothing, or if it is not the engine of this run.
     """
     progress.start()
     with Pool() as pool:
         lost = calibrate_chunks(calibrate_chunk, job, job.chunks, progress, pool)
         if lost and len(lost) == len(job.chunks) > 1:
-            raise EngineError(f"no chunk could be calibrated; the first: {next(iter(lost.values()))}")
+            raise EngineError(f"no chunk could be calibrated; the first: {first_line(lost)}")
         alone = {chunk.id: chunk.singles() for chunk in job.chunks if chunk.id in lost}
         again = calibrate_chunk.with_options(retries=min(1, settings().retries))
         singles = [single for group in alone.values() for single in group]
         lost_alone = calibrate_chunks(again, job, singles, progress, pool)
     if singles and len(lost_alone) == len(singles) and len(alone) == len(job.chunks):
-        raise EngineError(f"no stratum could be calibrated; the first: {next(iter(lost_alone.values()))}")
+        raise EngineError(f"no stratum could be calibrated; the first: {first_line(lost_alone)}")
+    reasons = {chunk: steps.reason_lost(error) for chunk, error in lost_alone.items()}
     in_order = (part for chunk in job.chunks for part in alone.get(chunk.id, [chunk]))
-    return [(part, lost_alone.get(part.id)) for part in in_order]
+    return [(part, reasons.get(part.id)) for part in in_order]
 
 
 def calibrate_chunks(
     run_one: Task[..., str], job: Job, chunks: Sequence[Chunk], progress: Progress, pool: Pool
-) -> dict[str, str]:
-    """Calibrate the chunks that are not in the store yet; returns the ids of those lost, with the reason."""
+) -> dict[str, EngineError]:
+    """Calibrate the chunks that are not in the store yet; returns the ids of those lost, with the error."""
     finished = store.finished_chunks(job.work.root, job.run)
     running = {}
     for chunk in chunks:
@@ -206,12 +219,19 @@ def calibrate_chunks(
             running[run_one.submit(chunk, job.work.of(chunk), progress, pool)] = chunk
     lost = {}
     for chunk, error in outcomes(running):
-        progress.finish(chunk.id, len(chunk.batch.strata))
-        if isinstance(error, EngineError):
-            lost[chunk.id] = str(error)
-        elif error is not None:
+        if error is None:
+            progress.finish(chunk.id, len(chunk.batch.strata))
+        elif isinstance(error, EngineError) and not isinstance(error, OtherEngineError):
+            progress.lose(chunk.id)
+            lost[chunk.id] = error
+        else:
             raise error
     return lost
+
+
+def first_line(lost: Mapping[str, EngineError]) -> str:
+    """What happened to the first of the chunks; what R said and where is in its task's log."""
+    return str(next(iter(lost.values()))).partition("\n")[0]
 
 
 def outcomes(
@@ -223,21 +243,27 @@ def outcomes(
         yield running[future], result if isinstance(result, Exception) else None
 
 
-def show(uri: str) -> None:
+def show(job: Job) -> None:
     """The results as artifacts of the run: a table, and a summary with verdicts, caveats and links."""
-    results = store.open_results(uri)
+    results = store.open_results(job.uri)
     create_table_artifact(artifact_table(results), key="results", description="Calibrated fractions")
     create_markdown_artifact(markdown_summary(results), key="summary", description="What to know")
 
 
-def final_state(job: Job, manifest: Mapping[str, Any], what: str) -> State[Any]:
-    """The state that tells the truth about a published run; its message ends with the results' address."""
-    strata = manifest["strata"]
-    lost, not_fitted = strata.get("failed", 0), strata.get("not_fitted", 0)
-    fitted = amount(sum(strata.values()) - lost - not_fitted, "stratum", "strata")
-    message = f"{fitted} {what}, {lost} failed, {not_fitted} not fitted; results: {job.uri}"
+def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: State[Any]) -> State[Any]:
+    """The state that tells the truth about a published run; its message ends with the results' address.
+
+    `known`: the run was stored before. `told`: how the task ended that writes the report.
+    """
+    strata = amount(sum(manifest["strata"].values()), "stratum", "strata")
+    counts = (f"{count} {status.replace('_', ' ')}" for status, count in steps.in_order(manifest["strata"]))
+    message = f"{strata}{', as calibrated before' if known else ''}: {', '.join(counts)}; "
+    if not told.is_completed():
+        message += f"the report could not be written (see the log, then vacal report {job.uri}); "
+    message += f"results: {job.uri}"
     if manifest["status"] == steps.COMPLETE:
-        complete: State[Any] = Completed(message=message, data=job.uri)
+        name = None if told.is_completed() else "CompletedWithoutReport"
+        complete: State[Any] = Completed(name=name, message=message, data=job.uri)
         return complete
     name = "CompletedWithFailures" if manifest["status"] == steps.WITH_FAILURES else "Failed"
     return failed(name, IncompleteError(message, job.uri))

@@ -17,14 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks import rollup_plan, rollup_weights, rollups, store
+from tasks.boundaries import read_boundaries
 from tasks.chunks import Chunk, split
 from tasks.engine import Progress, calibrate_batch, engine_versions
-from tasks.errors import InputError
+from tasks.errors import EngineError, InputError, StorageError
 from tasks.flags import in_words
 from tasks.ingest import Tabulation, check_records_add_up, tabulate
 from tasks.inventory import load_inventory
 from tasks.matrices import Inventory
-from tasks.r_process import Pool
+from tasks.r_process import Pool, ProcessLostError, TimedOutError
 from tasks.report import render_report
 from tasks.request import CalibrationRequest
 from tasks.rollup_sums import partial_sums
@@ -34,7 +35,14 @@ from tasks.tables import Identity, chunk_tables, failed_tables, unplaced_records
 from tasks.verdict import VerdictRules, add_verdicts
 
 MADE_UP = ("illustrative", "inventory")  # sources of matrices whose causes are the standard ones
+STATUSES = ("failed", "calibrated", "not_calibrated", "not_fitted", "no_result")
+"""Of a stratum, the one that says most of it first."""
 COMPLETE, WITH_FAILURES, FAILED = "complete", "complete_with_failures", "failed"
+R_PROCESS_LOST, TIMED_OUT, ENGINE_ERROR = "r_process_lost", "timed_out", "engine_error"
+
+
+class OtherEngineError(EngineError):
+    """A chunk was computed by another version of the R package than the run is known by."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,10 @@ class Work:
     """What a task must know besides its chunk: small enough to be sent along with each."""
 
     root: str
+    """Root of the results store, absolute: a task may run in another working directory."""
     run: str
+    engine: str
+    """Version of the R package vacal that the run is known by: every chunk must be computed by it."""
     identity: Identity
     keep_draws: bool
     verdict_rules: VerdictRules
@@ -65,6 +76,8 @@ class Job:
     tabulation: Tabulation
     chunks: Sequence[Chunk]
     work: Work
+    boundaries: str | None
+    """Text of the GeoJSON file for the report's maps."""
 
     @property
     def run(self) -> str:
@@ -73,8 +86,8 @@ class Job:
 
     @property
     def uri(self) -> str:
-        """Address of the run's folder."""
-        return Storage(self.work.root).uri(f"runs/{self.run}")
+        """Address of the run's folder, in the words of the request."""
+        return Storage(self.request.output).uri(f"runs/{self.run}")
 
     @cached_property
     def strata_per_algorithm(self) -> dict[str, int]:
@@ -87,7 +100,7 @@ class Job:
 
 
 def prepare(request: CalibrationRequest) -> Job:
-    """Read the inventory and the input, and deal the strata into chunks.
+    """Read the inventory, the input and the boundaries, and deal the strata into chunks.
 
     Raises InputError with every problem, InventoryError, StorageError; nothing is written.
     """
@@ -96,21 +109,49 @@ def prepare(request: CalibrationRequest) -> Job:
     inventory = load_inventory(request.matrix.source)
     tabulation = tabulate(request, None if request.matrix.source in MADE_UP else inventory.broad_causes())
     chunks = split(tabulation, inventory, request)
+    boundaries = read_boundaries_of(request, tabulation)
     columns, weights_uri = request.columns.strata, request.roll_up_weights
     weights = rollup_weights.read_weights(weights_uri, columns) if weights_uri else None
-    run = _run_id(request, inventory, tabulation, weights)
+    engine = engine_versions()["engine"]
+    run = _run_id(request, inventory, tabulation, weights, engine)
     plan = (
         rollup_plan.plan(tabulation.strata, columns, request.roll_ups, weights) if request.roll_ups else None
     )
     work = Work(
-        request.output,
+        absolute_root(request.output),
         run,
+        engine,
         Identity.of(run, request, inventory),
         request.keep_draws,
         request.verdict_rules,
         plan,
     )
-    return Job(request, inventory, tabulation, chunks, work)
+    return Job(request, inventory, tabulation, chunks, work, boundaries)
+
+
+def absolute_root(output: str) -> str:
+    """The root of the results store, wherever the process that asks for it has its working directory."""
+    return output if "://" in output else filesystem(output)[1]
+
+
+def read_boundaries_of(request: CalibrationRequest, tabulation: Tabulation) -> str | None:
+    """The text of the boundaries that the request names. Raises InputError if no map can be made of them."""
+    uri, columns = request.boundaries, request.columns.strata
+    if uri is None:
+        return None
+    try:
+        text = _text(uri)
+    except StorageError as error:
+        raise InputError(f"boundaries: {error}") from None
+    mapped = [column for column in columns if (column,) in request.roll_ups or columns == (column,)]
+    if not mapped:
+        raise InputError(
+            "boundaries: a map needs one result for each place: name the strata column that holds the "
+            "places, and add its roll-up where there are other strata columns (roll_ups: [[province]])"
+        )
+    values = {str(value) for column in mapped for value in tabulation.strata[column].to_pylist()}
+    read_boundaries(text, values, f"boundaries {uri}")
+    return text
 
 
 def resolved(request: CalibrationRequest) -> dict[str, Any]:
@@ -125,12 +166,16 @@ def resolved(request: CalibrationRequest) -> dict[str, Any]:
 
 
 def _run_id(
-    request: CalibrationRequest, inventory: Inventory, tabulation: Tabulation, weights: pa.Table | None
+    request: CalibrationRequest,
+    inventory: Inventory,
+    tabulation: Tabulation,
+    weights: pa.Table | None,
+    engine: str,
 ) -> str:
     options = resolved(request)
     if weights is not None:
         options["roll_up_weights_checksum"] = rollup_weights.checksum(weights)
-    versions = {"vacal": version("vacal"), "engine": engine_versions()["engine"]}
+    versions = {"vacal": version("vacal"), "engine": engine}
     known = {"id": inventory.id, "version": inventory.version, "checksum": inventory.checksum}
     return store.run_id(request.name, options, tabulation.checksum, versions, known)
 
@@ -147,8 +192,16 @@ def calibrate_chunk(
     pool: Pool | None,
     timeout: float | None,
 ) -> str:
-    """Calibrate a chunk's strata and keep their tables in the store; returns the chunk's address there."""
+    """Calibrate a chunk's strata and keep their tables in the store; returns the chunk's address there.
+
+    Raises what `calibrate_batch` raises, OtherEngineError, StorageError.
+    """
     result = calibrate_batch(chunk.batch, log=log, progress=progress, pool=pool, timeout=timeout)
+    if result.engine_version != work.engine:
+        raise OtherEngineError(
+            f"{platform.node()} computes with the R package vacal {result.engine_version}, but this run was "
+            f"prepared for {work.engine}: install the same version wherever chunks run (script/bootstrap)"
+        )
     tables = _judged(chunk_tables(chunk, result, work.identity), work)
     store.put_chunk(work.root, work.run, chunk.id, tables)
     return Storage(work.root).uri(f"work/{work.run}/{chunk.id}")
@@ -190,22 +243,37 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
     }
     description = describe(job, strata, records)
     manifest = store.publish(job.work.root, job.run, tables, description, timings, replace=replace)
-    store.remove_work(job.work.root, job.run)
+    if not may_heal(manifest):  # else the next call of the request finds the finished chunks
+        store.remove_work(job.work.root, job.run)
     return manifest
 
 
-def write_report(job: Job) -> str:
-    """Write the page that people read into the folder of the published run, if it is not there yet.
+def reason_lost(error: EngineError) -> str:
+    """Why R never finished a chunk, as the tables say it; the whole story is in the log."""
+    if isinstance(error, TimedOutError):
+        return TIMED_OUT
+    return R_PROCESS_LOST if isinstance(error, ProcessLostError) else ENGINE_ERROR
 
-    It is made from the published tables alone and is not among the manifest's files; returns its address.
-    Raises InputError if the request's boundaries do not fit the run, StorageError.
+
+def may_heal(manifest: Mapping[str, Any]) -> bool:
+    """Whether strata of a published run were lost with their R process: another try may succeed.
+
+    A stratum that fails by its numbers, or by an error of R, would fail again.
     """
-    language, boundaries = job.request.report_language, job.request.boundaries
-    storage, path = Storage(job.work.root), f"runs/{job.run}/report-{language}.html"
-    if not storage.exists(path):
-        page = render_report(store.open_results(job.uri), language, boundaries and _text(boundaries))
-        storage.write(path, page.encode())
-    return storage.uri(path)
+    return any(failure["reason"] in (R_PROCESS_LOST, TIMED_OUT) for failure in manifest.get("failures", ()))
+
+
+def write_report(job: Job) -> str:
+    """Write the page that people read into the folder of the published run; returns its address.
+
+    It is made from the published tables and the boundaries alone and is not among the manifest's files.
+    Raises StorageError.
+    """
+    language = job.request.report_language
+    path = f"runs/{job.run}/report-{language}.html"
+    page = render_report(store.open_results(job.uri), language, job.boundaries)
+    Storage(job.work.root).write(path, page.encode())
+    return Storage(job.request.output).uri(path)
 
 
 def _text(uri: str) -> str:
@@ -242,8 +310,12 @@ def stratum_statuses(strata: pa.Table) -> Iterator[tuple[str, str]]:
     found: dict[str, set[str]] = {}
     for stratum, status in zip(strata["stratum"].to_pylist(), strata["status"].to_pylist(), strict=True):
         found.setdefault(stratum, set()).add(status)
-    order = ("failed", "calibrated", "not_calibrated", "not_fitted", "no_result")
-    return ((stratum, next(s for s in order if s in statuses)) for stratum, statuses in found.items())
+    return ((stratum, next(s for s in STATUSES if s in statuses)) for stratum, statuses in found.items())
+
+
+def in_order(statuses: Mapping[str, int]) -> list[tuple[str, int]]:
+    """How many strata have each status, the calibrated first and the failed last."""
+    return [(status, statuses[status]) for status in (*STATUSES[1:], STATUSES[0]) if statuses.get(status)]
 
 
 def run_status(statuses: Mapping[str, int]) -> str:

@@ -10,6 +10,7 @@ import pytest
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["VACAL_RETRY_DELAY"] = "0"
+pytest.register_assert_rewrite("flow_made")
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
+from flow_made import CAUSES, PROVINCES, artifacts_of, checksums, flow_run_of, r_processes
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 from watched_store import watched
 
@@ -23,116 +20,10 @@ from flows.calibrate import IncompleteError, calibrate
 from flows.progress import Progress
 from tasks import store
 from tasks.errors import InputError
-from tasks.request import CalibrationRequest, parse_request
-from tasks.store import Results, open_results
+from tasks.store import open_results
 
+pytest_plugins = ["flow_made"]
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-PROVINCES = ("Cabo", "Gaza", "Nampula", "Tete")
-CAUSES = ("congenital_malformation", "pneumonia", "sepsis_meningitis_inf", "ipre", "other", "prematurity")
-
-
-@pytest.fixture(scope="session")
-def counts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Deaths of four provinces by two algorithms."""
-    lines = ["province,algorithm,cause,deaths"]
-    for number, province in enumerate(PROVINCES):
-        for shift, algorithm in enumerate(("eava", "interva")):
-            for index, cause in enumerate(CAUSES):
-                lines.append(
-                    f"{province},{algorithm},{cause},{30 + 7 * ((number + index * (shift + 2)) % 5)}"
-                )
-    path = tmp_path_factory.mktemp("input") / "deaths.csv"
-    path.write_text("\n".join(lines))
-    return path
-
-
-@pytest.fixture
-def request_for(counts: Path, tmp_path: Path) -> Callable[..., CalibrationRequest]:
-    def make(**changes: Any) -> CalibrationRequest:
-        fields = {
-            "name": "provinces",
-            "input": {"uri": str(counts), "layout": "counts"},
-            "columns": {"strata": ["province"]},
-            "age_group": "neonate",
-            "country": "Mozambique",
-            "algorithms": ["eava", "interva"],
-            "matrix": {"source": "illustrative"},
-            "draws": 100,
-            "effective_draws": 100,
-            "chunk_strata": 2,
-            "output": str(tmp_path / "store"),
-        }
-        return parse_request(fields | changes)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def undisturbed(counts: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
-    """Checksums of the files of an undisturbed run of a request, by file; the same request is run once."""
-    known: dict[str, dict[str, str]] = {}
-
-    def run(request: CalibrationRequest) -> dict[str, str]:
-        key = request.model_dump_json(exclude={"output"})
-        known[key] = known.get(key) or once(request)
-        return known[key]
-
-    def once(request: CalibrationRequest) -> dict[str, str]:
-        elsewhere = request.model_copy(update={"output": str(tmp_path_factory.mktemp("undisturbed"))})
-        return checksums(open_results(calibrate(elsewhere)))
-
-    return run
-
-
-def checksums(results: Results) -> dict[str, str]:
-    return {file["path"]: file["sha256"] for file in results.manifest["files"]}
-
-
-def r_processes() -> list[int]:
-    """The R processes of this process."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
-    )
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "tasks.r_process" in line]
-
-
-class AtEachFit(Progress):
-    """Progress that does something after each fit, in the task's thread, while R waits or works."""
-
-    action: Callable[[str, int, str], None]
-
-    def of(self, chunk: str) -> Callable[[int, str, int, int], None]:
-        report = super().of(chunk)
-
-        def act(stratum: int, algorithm: str, done: int, total: int) -> None:
-            type(self).action(chunk, stratum, algorithm)
-            report(stratum, algorithm, done, total)
-
-        return act
-
-
-@pytest.fixture
-def at_each_fit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Callable[[Callable[[str, int, str], None]], None]]:
-    def install(action: Callable[[str, int, str], None]) -> None:
-        monkeypatch.setattr(AtEachFit, "action", staticmethod(action), raising=False)
-        monkeypatch.setattr(module, "Progress", AtEachFit)
-
-    yield install
-    assert r_processes() == []
-
-
-def flow_run_of(state: State[Any]) -> UUID:
-    assert state.state_details.flow_run_id is not None
-    return state.state_details.flow_run_id
-
-
-def artifacts_of(state: State[Any]) -> Mapping[str, Any]:
-    with get_client(sync_client=True) as client:
-        of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_of(state)]))
-        return {a.key: a for a in client.read_artifacts(artifact_filter=of_run)}
 
 
 def test_a_request_becomes_a_published_run(request_for: Any) -> None:
@@ -141,7 +32,7 @@ def test_a_request_becomes_a_published_run(request_for: Any) -> None:
     results = open_results(state.result())
     assert state.is_completed()
     assert state.message is not None
-    assert state.message.endswith(f"4 strata calibrated, 0 failed, 0 not fitted; results: {results.uri}")
+    assert state.message == f"4 strata: 4 calibrated; results: {results.uri}"
     assert results.manifest["status"] == "complete"
     strata = results.csmf[results.csmf["level"] == "stratum"]
     assert sorted(set(strata["province"])) == list(PROVINCES)
@@ -211,7 +102,7 @@ def test_a_stratum_that_ends_r_does_not_take_the_others_with_it(
     one_worker = calibrate.with_options(task_runner=module.ThreadPoolTaskRunner(max_workers=1))
     state = one_worker(request_for(), return_state=True)
     assert (state.type.value, state.name) == ("FAILED", "CompletedWithFailures")
-    assert "3 strata calibrated, 1 failed, 0 not fitted; results: " in (state.message or "")
+    assert "4 strata: 3 calibrated, 1 failed; results: " in (state.message or "")
     with pytest.raises(IncompleteError) as caught:
         state.result()
     results = open_results(caught.value.uri)
@@ -219,7 +110,9 @@ def test_a_stratum_that_ends_r_does_not_take_the_others_with_it(
     assert results.manifest["strata"] == {"calibrated": 3, "failed": 1}
     failed = results.strata[results.strata["status"] == "failed"]
     assert set(failed["province"]) == {"Nampula"}
-    assert failed["reason"].str.contains("SIGKILL").all()
+    assert set(failed["reason"]) == {"r_process_lost"}
+    assert {failure["reason"] for failure in results.manifest["failures"]} == {"r_process_lost"}
+    assert failed["verdict_reasons"].str.contains("R process").all()
     lost = results.records[results.records["disposition"] == "not_fitted"]
     assert (set(lost["province"]), set(lost["reason"])) == ({"Nampula"}, {"failed"})
     raw = results.csmf[results.csmf["province"] == "Nampula"]
@@ -314,7 +207,9 @@ def test_deaths_below_the_minimum_are_reported_and_not_fitted(request_for: Any, 
     path = tmp_path / "small.csv"
     path.write_text("\n".join(rows))
     request = request_for(input={"uri": str(path), "layout": "counts"}, minimum_deaths=10, roll_ups=[[]])
-    results = open_results(calibrate(request))
+    state = calibrate(request, return_state=True)
+    results = open_results(state.result())
+    assert state.message == f"3 strata: 2 calibrated, 1 not fitted; results: {results.uri}"
     assert results.manifest["strata"] == {"calibrated": 2, "not_fitted": 1}
     strata = results.strata.set_index(["province", "algorithm"])
     assert strata.loc[("small", "eava"), "status"] == "not_fitted"
