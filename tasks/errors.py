@@ -1,12 +1,12 @@
 """Errors that a user can act on. Anything else that is raised is a defect of this project.
 
-    VacalError
-        InputError      the request or the data are wrong: never retried; holds every problem found
-        InventoryError  no misclassification matrices could be had, or not the ones asked for
-        EngineError     R or the sampler ended badly; carries the last lines of R's output
-        StorageError    the results store refused or did not answer: retried by the task
-        StateError      the run is not in a state that allows what was asked for
-        ServiceError    the Prefect server cannot be reached, or does not know what was asked for
+VacalError
+    InputError      the request or the data are wrong: never retried; holds every problem found
+    InventoryError  no misclassification matrices could be had, or not the ones asked for
+    EngineError     R or the sampler ended badly; carries the last lines of R's output
+    StorageError    the results store refused or did not answer: retried by the task
+    StateError      the run is not in a state that allows what was asked for
+    ServiceError    the Prefect server cannot be reached, or does not know what was asked for
 """
 
 from __future__ import annotations
