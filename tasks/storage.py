@@ -138,6 +138,14 @@ class Storage:
         if arrived != sent:
             raise StorageError(f"{self.uri(path)}: {arrived} bytes arrived of {sent}; try again")
 
+    def copy(self, source: str, target: str) -> None:
+        """Put a file in a second place too, whole or not at all."""
+        with self._at(source) as (fs, full):
+            if self._local:
+                self.upload(target, Path(full))
+            else:
+                fs.cp_file(full, f"{filesystem(self.root)[1]}/{target}")
+
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
         with self._at(path) as (fs, full):

@@ -7,6 +7,10 @@
 
 Every object is put whole (tasks/storage.py). Two writers of one run write the same bytes, so they do no harm;
 no lock is needed, and none would hold on every object store.
+
+A run that replaces one of its id is put into a folder `runs/<run id>/new-<random>`, then made visible by a
+manifest with the entry `staged`; then the files take their usual places and the dataset gets its file; in
+the end the manifest loses the entry.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -45,9 +50,14 @@ DESCRIPTION = (
     "warnings",
 )  # what the caller of `publish` tells of the run, each documented in docs/outputs.md
 _DONE, _DIGEST = "done", hashlib.sha256().digest_size
+_STAGED = "new-"
 _NO_PART_OF_IDENTITY = (
     "name", "output", "chunk_strata", "roll_up_weights", "report_language", "boundaries"
 )  # fmt: skip
+
+
+class DamagedChunkError(StorageError):
+    """A chunk lost a table after it was finished: trying again in the same run cannot help, a new run can."""
 
 
 def run_id(
@@ -85,61 +95,88 @@ def put_chunk(root: str, run: str, chunk: str, tables: Mapping[str, pa.Table]) -
     for name, table in tables.items():
         data = parquet.to_bytes(table)
         storage.write(f"{folder}/{name}", hashlib.sha256(data).digest() + data)
-    storage.write(f"{folder}/{_DONE}", b"done\n")
+    storage.write(f"{folder}/{_DONE}", "\n".join(tables).encode())
 
 
-def finished_chunks(root: str, run: str) -> set[str]:
-    """Ids of the chunks that are there whole."""
-    files = (path.split("/") for path in Storage(root).files(f"work/{run}"))
-    return {parts[-2] for parts in files if parts[-1] == _DONE}
+def finished_chunks(root: str, run: str, among: Iterable[str] | None = None) -> set[str]:
+    """Ids of the chunks (of those `among`, else of all) that are there whole: every table is read for it."""
+    storage = Storage(root)
+    files = (path.split("/") for path in storage.files(f"work/{run}"))
+    there = {parts[-2] for parts in files if parts[-1] == _DONE}
+    wanted = there if among is None else there.intersection(among)
+    return {chunk for chunk in wanted if _is_whole(storage, f"work/{run}/{chunk}")}
 
 
-def read_chunk(root: str, run: str, chunk: str, table: str) -> pa.Table | None:
-    """A table of a finished chunk; None if it has no such table. Raises StorageError if it is damaged."""
-    storage, folder = Storage(root), f"work/{run}/{chunk}"
+def read_chunk(root: str, run: str, chunk: str, table: str) -> pa.Table:
+    """A table of a finished chunk. Raises DamagedChunkError if it is not there as it was written."""
+    return parquet.from_bytes(_unsealed(Storage(root), f"work/{run}/{chunk}", table))
+
+
+def _is_whole(storage: Storage, folder: str) -> bool:
+    tables = storage.read(f"{folder}/{_DONE}")
+    try:
+        for table in (tables or b"").decode().split():
+            _unsealed(storage, folder, table)
+    except DamagedChunkError:
+        return False
+    return bool(tables)
+
+
+def _unsealed(storage: Storage, folder: str, table: str) -> bytes:
+    """A chunk's table without its SHA-256; if that does not fit, the chunk counts as finished no more."""
     sealed = storage.read(f"{folder}/{table}")
-    if sealed is None:
-        return None
-    digest, data = sealed[:_DIGEST], sealed[_DIGEST:]
+    digest, data = (sealed or b"")[:_DIGEST], (sealed or b"")[_DIGEST:]
     if hashlib.sha256(data).digest() != digest:
         storage.remove(f"{folder}/{_DONE}")
-        raise StorageError(
-            f"{storage.uri(folder)}: table {table} is damaged; run again, the chunk will be redone"
+        what = "missing" if sealed is None else "damaged"
+        raise DamagedChunkError(
+            f"{storage.uri(folder)}: table {table} is {what}; run again: it resumes, and redoes this chunk"
         )
-    return parquet.from_bytes(data)
-
-
-def chunk_tables(root: str, run: str, chunks: Iterable[str], table: str) -> Iterator[pa.Table]:
-    """The tables of that name of the chunks, one after the other, so that only one is in memory."""
-    for chunk in chunks:
-        found = read_chunk(root, run, chunk, table)
-        if found is not None:
-            yield found
+    return data
 
 
 def remove_work(root: str, run: str) -> None:
-    """Remove the chunks of a run (after its publication)."""
-    Storage(root).remove_folder(f"work/{run}")
+    """Remove the chunks of a run (after its publication); none that is half removed looks finished."""
+    storage = Storage(root)
+    for path in sorted(storage.files(f"work/{run}"), key=lambda path: not path.endswith(f"/{_DONE}")):
+        storage.remove(path)
 
 
 def clean_work(root: str, older_than: timedelta, now: datetime | None = None) -> list[str]:
     """Remove what killed runs left behind and nobody touched for that long; returns the runs concerned.
 
-    These are chunks, run folders without a manifest, and temporary files.
+    These are chunks, run folders without a manifest, replacements that never became visible, temporary files.
     """
     storage, before = Storage(root), (now or datetime.now(UTC)) - older_than
-    left = [(f"work/{run}", run) for run in storage.folders("work")]
-    left += [(f"runs/{run}", run) for run in storage.folders("runs") if find_run(root, run) is None]
-    cleaned = []
-    for folder, run in left:
+
+    def is_old(folder: str) -> bool:
         files = storage.files(folder)
-        if files and max(files.values()) < before:
+        return bool(files) and max(files.values()) < before
+
+    cleaned = {run for run in storage.folders("work") if is_old(f"work/{run}")}
+    for run in cleaned:
+        remove_work(root, run)
+    for run, folder in _never_visible(root):
+        if is_old(folder):
             storage.remove_folder(folder)
-            cleaned.append(run)
+            cleaned.add(run)
     for path, changed in storage.files(".tmp").items():
         if changed < before:
             storage.remove(path)
-    return sorted(set(cleaned))
+    return sorted(cleaned)
+
+
+def _never_visible(root: str) -> Iterator[tuple[str, str]]:
+    """Each run with a folder of its that no manifest leads to."""
+    storage = Storage(root)
+    for run in storage.folders("runs"):
+        manifest, folder = find_run(root, run), f"runs/{run}"
+        if manifest is None:
+            yield run, folder
+            continue
+        for name in storage.folders(folder):
+            if name.startswith(_STAGED) and name != manifest.get("staged"):
+                yield run, f"{folder}/{name}"
 
 
 # --- publication ---
@@ -162,7 +199,7 @@ def publish(
     """
     if missing := [key for key in DESCRIPTION if key not in description]:
         raise ValueError(f"the description of run {run} lacks {missing}")
-    storage, folder = Storage(root), f"runs/{run}"
+    storage = Storage(root)
     with tempfile.TemporaryDirectory() as scratch:
         written = [_write(Path(scratch), name, parts) for name, parts in tables.items()]
         manifest = {"schema_version": SCHEMA_VERSION, "run": run, **description, "files": written}
@@ -170,21 +207,48 @@ def publish(
         if published and published["files"] == written:
             manifest = published
         else:
-            _refuse_or_remove(root, published, written, replace=replace)
+            if published:
+                _refuse_unless(replace, root, published, written)
+                manifest["staged"] = f"{_STAGED}{uuid.uuid4().hex[:12]}"
             for file in written:
-                storage.upload(f"{folder}/{file['path']}", Path(scratch) / file["path"])
-            storage.write(f"{folder}/timings.json", _json(timings or {}, indent=2))
-            storage.write(f"{folder}/manifest.json", _json(manifest, indent=2))
+                storage.upload(f"{_folder(manifest)}/{file['path']}", Path(scratch) / file["path"])
+            storage.write(f"{_folder(manifest)}/timings.json", _json(timings or {}, indent=2))
+            storage.write(f"runs/{run}/manifest.json", _json(manifest, indent=2))
     repair_run(root, run)
-    return manifest
+    return _settled(manifest)
 
 
 def repair_run(root: str, run: str) -> None:
-    """Put the run's file into the dataset over all runs if a killed publication left it out."""
+    """Do what a killed publication left to be done after its manifest: see the head of this module."""
     storage, manifest = Storage(root), find_run(root, run)
-    if manifest is None or storage.exists(_dataset_path(manifest)):
+    if manifest is None:
         return
-    with tempfile.TemporaryDirectory() as scratch, storage.open(f"runs/{run}/csmf.parquet") as file:
+    if "staged" in manifest:
+        _take_places(storage, manifest)
+    elif not storage.exists(_dataset_path(manifest)):
+        _put_into_dataset(storage, manifest)
+
+
+def _take_places(storage: Storage, manifest: Manifest) -> None:
+    """Put a replacement's files where a run's files are, and what is left of the former run away."""
+    staged, folder = _folder(manifest), _folder(_settled(manifest))
+    names = [*(file["path"] for file in manifest["files"]), "timings.json"]
+    for path in storage.files(folder):
+        name = path.removeprefix(f"{folder}/")
+        if "/" not in name and name not in (*names, "manifest.json"):
+            storage.remove(path)  # the report, say: it tells of the former run
+    for name in names:
+        storage.copy(f"{staged}/{name}", f"{folder}/{name}")
+    _put_into_dataset(storage, manifest)
+    storage.write(f"{folder}/manifest.json", _json(_settled(manifest), indent=2))
+    storage.remove_folder(staged)
+
+
+def _put_into_dataset(storage: Storage, manifest: Manifest) -> None:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        storage.open(f"{_folder(manifest)}/csmf.parquet") as file,
+    ):
         source = pq.ParquetFile(file)
         rows = (pa.Table.from_batches([batch]) for batch in source.iter_batches())
         parts = map(parquet.dataset_rows, chain([source.schema_arrow.empty_table()], rows))
@@ -211,19 +275,26 @@ def _write(folder: Path, name: str, parts: Iterable[pa.Table]) -> dict[str, Any]
     return {"path": path.name, "sha256": digest, "bytes": path.stat().st_size, "rows": rows}
 
 
-def _refuse_or_remove(
-    root: str, published: Manifest | None, written: Sequence[Mapping[str, Any]], *, replace: bool
+def _refuse_unless(
+    replace: bool, root: str, published: Manifest, written: Sequence[Mapping[str, Any]]
 ) -> None:
-    if published is None:
+    if replace:
         return
-    if not replace:
-        there = published["files"]
-        differing = {f["path"] for f in (*written, *there) if f not in there or f not in written}
-        raise StateError(
-            f"run {published['run']} is in {root} with other content ({', '.join(sorted(differing))}); "
-            "remove it first, or give this run another name"
-        )
-    remove_run(root, published["run"])
+    there = published["files"]
+    differing = {f["path"] for f in (*written, *there) if f not in there or f not in written}
+    raise StateError(
+        f"run {published['run']} is in {root} with other content ({', '.join(sorted(differing))}); "
+        "remove it first, or give this run another name"
+    )
+
+
+def _folder(manifest: Manifest) -> str:
+    """Where the run's tables are."""
+    return "/".join(["runs", manifest["run"], *([manifest["staged"]] if "staged" in manifest else [])])
+
+
+def _settled(manifest: Manifest) -> Manifest:
+    return {key: value for key, value in manifest.items() if key != "staged"}
 
 
 def _dataset_path(manifest: Manifest) -> str:
@@ -335,7 +406,7 @@ class Results:
         run, path = self.manifest["run"], f"{name}.parquet"
         if path not in files:
             raise StateError(f"run {run} has no table {name}; it has: {', '.join(sorted(files))}")
-        data = Storage(self.root).read(f"runs/{run}/{path}")
+        data = Storage(self.root).read(f"{_folder(self.manifest)}/{path}")
         if data is not None and hashlib.sha256(data).hexdigest() == files[path]["sha256"]:
             return parquet.from_bytes(data)
         if find_run(self.root, run) != self.manifest:

@@ -34,7 +34,9 @@ def write_run(root: str, run: str) -> None:
 
 def publish(root: str, run: str) -> store.Manifest:
     """Publish the chunks of `write_run`."""
-    parts = {name: store.chunk_tables(root, run, ["first", "second"], name) for name in TABLES}
+    parts = {
+        name: (store.read_chunk(root, run, chunk, name) for chunk in ("first", "second")) for name in TABLES
+    }
     return store.publish(root, run, parts, made_run.description())
 
 

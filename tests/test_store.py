@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from made_run import description, places, tables
 
 from tasks import parquet, schema, store
 from tasks.errors import StateError, StorageError
+from tasks.storage import Storage
+from tasks.store import DamagedChunkError
 
 RUN = "moz-0123456789ab"
 OPTIONS: dict[str, Any] = {
@@ -162,11 +164,7 @@ def test_a_finished_chunk_comes_back_as_it_was(root: str) -> None:
     assert store.finished_chunks(root, RUN) == {"one"}
     for name, table in TABLES.items():
         back = store.read_chunk(root, RUN, "one", name)
-        assert back is not None and back.equals(table) and back.schema.equals(table.schema)
-    assert store.read_chunk(root, RUN, "one", "rollup_sums") is None
-    assert [t.num_rows for t in store.chunk_tables(root, RUN, ["one", "one"], "csmf")] == [
-        TABLES["csmf"].num_rows
-    ] * 2
+        assert back.equals(table) and back.schema.equals(table.schema)
 
 
 def test_a_chunk_without_its_last_file_is_not_finished(root: str) -> None:
@@ -175,17 +173,72 @@ def test_a_chunk_without_its_last_file_is_not_finished(root: str) -> None:
     assert store.finished_chunks(root, RUN) == set()
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed"])
-def test_a_damaged_chunk_is_noticed_and_will_be_redone(root: str, damage: str) -> None:
-    store.put_chunk(root, RUN, "one", TABLES)
-    path = Path(root) / "work" / RUN / "one" / "draws"
+def damage(path: Path, how: str) -> None:
     data = bytearray(path.read_bytes())
-    if damage == "changed":
-        data[len(data) // 2] ^= 0xFF
-    path.write_bytes(data[:-20] if damage == "cut" else data)
-    with pytest.raises(StorageError, match="table draws is damaged; run again"):
+    data[len(data) // 2] ^= 0xFF if how == "changed" else 0
+    path.write_bytes(data[:-20] if how == "cut" else data)
+    if how == "gone":
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", ["cut", "changed", "gone"])
+def test_a_damaged_chunk_is_no_finished_one(root: str, how: str) -> None:
+    for chunk in ("one", "two"):
+        store.put_chunk(root, RUN, chunk, TABLES)
+    damage(Path(root) / "work" / RUN / "one" / "draws", how)
+    assert store.finished_chunks(root, RUN, among=["two", "three"]) == {"two"}
+    assert store.finished_chunks(root, RUN) == {"two"}
+    store.put_chunk(root, RUN, "one", TABLES)
+    assert store.finished_chunks(root, RUN) == {"one", "two"}
+
+
+@pytest.mark.parametrize("how", ["cut", "changed", "gone"])
+def test_a_chunk_damaged_after_it_was_found_whole_is_an_error_and_will_be_redone(root: str, how: str) -> None:
+    store.put_chunk(root, RUN, "one", TABLES)
+    damage(Path(root) / "work" / RUN / "one" / "draws", how)
+    what = "missing" if how == "gone" else "damaged"
+    with pytest.raises(DamagedChunkError, match=f"table draws is {what}; run again: it resumes"):
         store.read_chunk(root, RUN, "one", "draws")
-    assert store.finished_chunks(root, RUN) == set()
+    assert not (Path(root) / "work" / RUN / "one" / "done").exists()
+
+
+@pytest.mark.parametrize("clean", [False, True])
+def test_chunks_that_are_half_removed_are_not_finished(
+    root: str, monkeypatch: pytest.MonkeyPatch, clean: bool
+) -> None:
+    """Whichever removal is the last one before the machine dies."""
+    late = datetime.now(UTC) + timedelta(days=8)
+    for last in range(2 * (len(TABLES) + 1)):
+        for chunk in ("one", "two"):
+            store.put_chunk(root, RUN, chunk, TABLES)
+        with monkeypatch.context() as patch, pytest.raises(Died):
+            dies_at(patch, last)
+            if clean:
+                store.clean_work(root, timedelta(days=7), now=late)
+            store.remove_work(root, RUN)
+        folders = {chunk: Path(root) / "work" / RUN / chunk for chunk in ("one", "two")}
+        finished = {chunk for chunk, folder in folders.items() if (folder / "done").exists()}
+        assert all(len(list(folders[chunk].iterdir())) == len(TABLES) + 1 for chunk in finished)
+
+
+class Died(BaseException):
+    """What a killed process cannot do either: nothing catches it."""
+
+
+def dies_at(patch: pytest.MonkeyPatch, last: int, error: BaseException | None = None) -> None:
+    """The store's process dies before the change number `last`, counted from 0, to what it holds."""
+    changes = count()
+
+    def dying(change: Any) -> Any:
+        def one(*args: Any, **kwargs: Any) -> Any:
+            if next(changes) == last:
+                raise error or Died
+            return change(*args, **kwargs)
+
+        return one
+
+    for name in ("write", "upload", "copy", "remove"):
+        patch.setattr(Storage, name, dying(getattr(Storage, name)))
 
 
 def test_clean_up_removes_what_nobody_touched_for_long_and_nothing_else(root: str) -> None:
@@ -263,6 +316,52 @@ def test_other_content_under_a_run_id_is_refused_unless_it_shall_replace(root: s
     assert store.open_results(root).manifest == manifest
     assert set(store.open_results(root).csmf["province"]) == {"Gaza"}
     assert set(pd.read_parquet(f"{root}/csmf")["stratum"]) == {places(["Gaza"])[0]["stratum"]}
+
+
+TWO_PLACES = tables(places(["Gaza", "Tete"]), constants={"run": RUN})
+OLD_OR_NEW = ({"Gaza", "Tete"}, {"Sofala"})
+
+
+@pytest.mark.parametrize("error", [Died(), StorageError("the disk is full")], ids=["killed", "disk full"])
+def test_a_replacement_that_ends_anywhere_leaves_the_old_run_or_the_new_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """And the next call finishes it: the bytes are those of a store that never held the old run."""
+    made = tables(places(["Sofala"]), constants={"run": RUN})
+    new = {name: [made[name]] for name in ("csmf", "records")}
+    old = {name: TWO_PLACES[name] for name in new}
+    store.publish(str(tmp_path / "alone"), RUN, new, description(), replace=True)
+    expected, seen = everything(str(tmp_path / "alone")), list[set[str]]()
+    late = datetime.now(UTC) + timedelta(days=8)
+    for last in count():
+        root = str(tmp_path / str(last))
+        publish(root, made=old)
+        (Path(root) / "runs" / RUN / "report-en.html").write_text("of the old run")
+        store.put_chunk(root, RUN, "one", old)
+        try:
+            with monkeypatch.context() as patch:
+                dies_at(patch, last, error)
+                store.publish(root, RUN, new, description(), replace=True)
+        except type(error):
+            ended = False
+        else:
+            ended = True
+        results = store.open_results(root)
+        for file in results.manifest["files"]:
+            assert results.table(file["path"].removesuffix(".parquet")).num_rows == file["rows"]
+        seen.append(set(results.csmf["province"]))
+        in_dataset = {json.loads(text)["province"] for text in pd.read_parquet(f"{root}/csmf")["strata"]}
+        assert in_dataset in OLD_OR_NEW and seen[-1] in OLD_OR_NEW
+        assert store.finished_chunks(root, RUN) == {"one"}
+        if seen[-1] == {"Sofala"}:
+            store.repair_run(root, RUN)
+        else:
+            store.publish(root, RUN, new, description(), replace=True)
+        store.clean_work(root, timedelta(days=7), now=late)
+        assert everything(root) == expected
+        if ended:
+            break
+    assert all(content in seen for content in OLD_OR_NEW)
 
 
 def test_a_failed_run_without_estimates_can_be_published(root: str) -> None:

@@ -31,7 +31,7 @@ SECRET = "a-secret-that-nobody-may-see"
 def publish(root: str) -> store.Manifest:
     made = tables(places(["Gaza", "Tete"]), constants={"run": RUN})
     store.put_chunk(root, RUN, "one", made)
-    parts = {name: store.chunk_tables(root, RUN, ["one"], name) for name in made}
+    parts = {name: [store.read_chunk(root, RUN, "one", name)] for name in made}
     return store.publish(root, RUN, parts, description())
 
 
@@ -42,6 +42,24 @@ def test_a_bucket_holds_the_same_bytes_as_a_folder(s3_root: str, tmp_path: Path)
         store.remove_work(root, RUN)
     in_bucket, in_folder = storage.Storage(s3_root), storage.Storage(folder)
     names = set(in_folder.files("runs") | in_folder.files("csmf"))
+    assert set(in_bucket.files("")) == names
+    for name in names:
+        assert in_bucket.read(name) == in_folder.read(name)
+
+
+def test_a_run_replaced_in_a_bucket_has_the_same_bytes_as_one_in_a_folder(
+    s3_root: str, tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "results")
+    for root in (s3_root, folder):
+        publish(root)
+        store.remove_work(root, RUN)
+        made = tables(places(["Sofala"]), constants={"run": RUN})
+        parts = {name: [table] for name, table in made.items()}
+        assert store.publish(root, RUN, parts, description(), replace=True) == store.find_run(root, RUN)
+        assert set(store.open_results(root).csmf["province"]) == {"Sofala"}
+    in_bucket, in_folder = storage.Storage(s3_root), storage.Storage(folder)
+    names = set(in_folder.files(""))
     assert set(in_bucket.files("")) == names
     for name in names:
         assert in_bucket.read(name) == in_folder.read(name)
