@@ -44,10 +44,12 @@ class IncompleteError(VacalError):
 def can_heal(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether another try may succeed: R's process died or the storage failed. Bad input stays bad.
 
-    A chunk that ran out of time is not tried again as it is, but stratum by stratum (`calibrate_strata`).
+    A chunk that ran out of time is not tried again as it is, but stratum by stratum (`calibrate_strata`); one
+    that was damaged before it was published is computed again by the next run of the request.
     """
     error = state.result(raise_on_failure=False)
-    return isinstance(error, ProcessLostError | StorageError) and not isinstance(error, TimedOutError)
+    hopeless = isinstance(error, TimedOutError | store.DamagedChunkError)
+    return isinstance(error, ProcessLostError | StorageError) and not hopeless
 
 
 def without_traceback(function: Callable[P, R]) -> Callable[P, R]:
@@ -210,7 +212,7 @@ def calibrate_chunks(
     run_one: Task[..., str], job: Job, chunks: Sequence[Chunk], progress: Progress, pool: Pool
 ) -> dict[str, EngineError]:
     """Calibrate the chunks that are not in the store yet; returns the ids of those lost, with the error."""
-    finished = store.finished_chunks(job.work.root, job.run)
+    finished = store.finished_chunks(job.work.root, job.run, among=[chunk.id for chunk in chunks])
     running = {}
     for chunk in chunks:
         if chunk.id in finished:

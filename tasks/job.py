@@ -6,11 +6,11 @@ import dataclasses
 import logging
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import pyarrow as pa
@@ -227,8 +227,9 @@ Done = Sequence[tuple[Chunk, str | None]]
 def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) -> dict[str, Any]:
     """Write the run's tables and then its manifest, which makes it visible; returns the manifest.
 
-    Raises StorageError, and RuntimeError if the records do not add up.
+    Raises StorageError, DamagedChunkError, and RuntimeError if records do not add up or rows are missing.
     """
+    _check_strata(job, done)
     strata = pa.concat_tables(_parts(job, done, "strata"))
     records = pa.concat_tables([*_parts(job, done, "records"), *_unplaced(job)])
     check_records_add_up(job.tabulation, records)
@@ -339,8 +340,29 @@ def _parts(job: Job, done: Done, table: str) -> Iterator[pa.Table]:
         else:
             lost = failed_tables(chunk, reason, job.work.identity)
             part = _judged(lost, job.work.of(chunk)).get(table)
+        if table in ("strata", "csmf"):
+            _check_rows(chunk, job.strata_per_algorithm, table, part)
         if part is not None:
             yield part
+
+
+def _check_strata(job: Job, done: Done) -> None:
+    """Raises RuntimeError unless what is done are the strata of the job, each once and in their order."""
+    keys = [key for chunk in job.chunks for key in chunk.batch.strata]
+    if [key for chunk, _ in done for key in chunk.batch.strata] != keys:
+        raise RuntimeError(f"{job.run}: the chunks to publish do not hold the strata of the run, each once")
+
+
+def _check_rows(chunk: Chunk, algorithms: Iterable[str], table: str, rows: pa.Table) -> None:
+    """Raises RuntimeError unless the chunk has the rows of all its fits (csmf: and causes), each once."""
+    axes = {"stratum": chunk.batch.strata, "algorithm": algorithms}
+    if table == "csmf":
+        axes["cause"] = chunk.batch.causes
+    expected = Counter(product(*axes.values()))
+    found = Counter(zip(*(rows[name].to_pylist() for name in axes), strict=True))
+    if found != expected:
+        lacking, extra = (expected - found).total(), (found - expected).total()
+        raise RuntimeError(f"chunk {chunk.id}: table {table} lacks {lacking} rows, and {extra} are too many")
 
 
 def _unplaced(job: Job) -> Iterator[pa.Table]:
