@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -96,10 +97,18 @@ class _Judge:
             _above(rules, "lambda", fit.get("lambda") if "path_correction_stalled" not in flags else None),
             _above(rules, "rhat", fit.get("rhat")),
             _below(rules, "ess", _smallest(fit.get("ess_bulk"), fit.get("ess_tail"))),
-            _above(rules, "left_out", self.left_out.get(key)),
+            self._left_out(key),
             Reason("zero_causes", rules.zero_causes, value=",".join(zero)) if zero else None,
         ]
         return _serious(found)
+
+    def _left_out(self, key: _Key) -> Reason | None:
+        """Too many records left out; an ensemble's reason names the member whose records they are."""
+        share, algorithm = self.left_out.get(key, (None, ""))
+        found = _above(self.rules, "left_out", share)
+        if found is None or algorithm == key[2]:
+            return found
+        return replace(found, value=f"{found.value},{algorithm}")
 
     def _reasons_of_cause(self, row: Mapping[str, Any]) -> list[Reason]:
         found = []

@@ -21,14 +21,15 @@ def identity_columns(names: list[str]) -> list[str]:
     return [*_FIXED_IDENTITY, *(name for name in names if name not in _STANDARD and not _is_quantile(name))]
 
 
-def left_out_shares(tables: Mapping[str, pa.Table]) -> dict[_Key, float]:
-    """Share of the records received that was not used, by (level, stratum, algorithm) of csmf.
+def left_out_shares(tables: Mapping[str, pa.Table]) -> dict[_Key, tuple[float, str]]:
+    """Share of the records received that was not used, and whose records they are.
 
-    An ensemble has the largest share among its stratum's algorithms. A key without records is absent.
+    By (level, stratum, algorithm) of csmf. An ensemble has the largest share among its stratum's algorithms
+    and that algorithm's name. A key without records is absent.
     """
     identity = identity_columns(tables["records"].column_names)
     counts = _by_fit(tables["records"], identity)
-    shares: dict[_Key, float] = {}
+    shares: dict[_Key, tuple[float, str]] = {}
     for stratum, algorithm, records, used in zip(*(counts[c] for c in _COUNTED), strict=True):
         _add(shares, ("stratum", stratum, algorithm), records, used)
     for unit in _roll_ups(tables["csmf"], identity):
@@ -61,8 +62,8 @@ def _roll_ups(csmf: pa.Table, identity: list[str]) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in units.to_dict("records")]
 
 
-def _add(shares: dict[_Key, float], key: _Key, records: int, used: int) -> None:
+def _add(shares: dict[_Key, tuple[float, str]], key: _Key, records: int, used: int) -> None:
     if records:
-        shares[key] = 1 - used / records
+        shares[key] = (1 - used / records, key[2])
         ensemble = (*key[:2], "ensemble")
-        shares[ensemble] = max(shares[key], shares.get(ensemble, 0.0))
+        shares[ensemble] = max(shares[key], shares.get(ensemble, shares[key]))

@@ -20,7 +20,9 @@ def reasons_in_short(codes: str, say: Words) -> list[str]:
 
 def _sentence(rule: str, limit: str, value: str, say: Words) -> str:
     """A reason in words; the message may name {limit} and {value}."""
-    if rule in ("lambda", "left_out"):
+    if rule == "left_out":
+        return _left_out(float(limit), value, say)
+    if rule == "lambda":
         return say(
             f"verdict_reasons.{rule}", limit=say.percent(float(limit)), value=say.percent(float(value))
         )
@@ -37,6 +39,14 @@ def _sentence(rule: str, limit: str, value: str, say: Words) -> str:
     if rule == "passed_through":
         return say("verdict_reasons.passed_through")
     return say(f"flags.{rule}") + _because(rule, value, say)
+
+
+def _left_out(limit: float, value: str, say: Words) -> str:
+    """The share left out; of an ensemble `share,algorithm`, the member whose records they are."""
+    share, _, algorithm = value.partition(",")
+    message = "verdict_reasons.left_out_of" if algorithm else "verdict_reasons.left_out"
+    named = {"algorithm": say.algorithm(algorithm)} if algorithm else {}
+    return say(message, limit=say.percent(limit), value=say.percent(float(share)), **named)
 
 
 def _because(rule: str, value: str, say: Words) -> str:

@@ -112,6 +112,29 @@ def test_records_left_out_count_as_a_share_of_those_received(left_out, verdict):
     assert judged(tables(records=records))[0] == verdict
 
 
+def test_an_ensemble_names_the_member_whose_records_are_left_out():
+    parts = tables(algorithm="ensemble")
+    used = {"stratum": STRATUM, "flags": "", "disposition": "used", "reason": None}
+    lost = used | {"disposition": "excluded", "reason": "undetermined_cause"}
+    parts["records"] = as_table(
+        "records",
+        [
+            used | {"algorithm": "interva", "records": 950},
+            lost | {"algorithm": "interva", "records": 50},
+            used | {"algorithm": "eava", "records": 790},
+            lost | {"algorithm": "eava", "records": 210},
+        ],
+    )
+    row = add_verdicts(parts)["strata"].to_pylist()[0]
+    assert row["verdict_codes"] == "left_out:0.1:0.2100,eava"
+    assert row["verdict_reasons"].startswith("EAVA: 21% of its records are left out")
+
+
+def test_the_words_of_a_stalled_correction_do_not_claim_that_figures_are_close_to_the_raw_ones():
+    assert "almost no calibration could take place" in FLAGS["path_correction_stalled"]
+    assert "close to" not in FLAGS["path_correction_stalled"]
+
+
 @pytest.mark.parametrize("flag", sorted(FLAGS.keys() - {"algorithms_disagree"}))
 def test_every_flag_has_its_severity_and_its_sentence(flag):
     severity = getattr(VerdictRules(), flag, "with_caution")
