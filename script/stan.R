@@ -7,7 +7,8 @@ compile_stan <- function(root) {
   stan_model(file.path(root, "tests", "stan", "calibration.stan"))
 }
 
-# One problem in the form of sample_problem() of the R package: draws as they ran, iterations x chains x causes.
+# Processor seconds and draws of one problem in the form of sample_problem() of the R package: draws as they
+# ran, iterations x chains x causes.
 run_stan <- function(program, problem, iterations, chains = 1, seed = 1) {
   k <- nrow(problem$counts)
   data <- list(
@@ -15,9 +16,9 @@ run_stan <- function(program, problem, iterations, chains = 1, seed = 1) {
     alpha = aperm(simplify2array(problem$matrices), c(3, 1, 2)), calibrated = array(1L * problem$calibrated, dim(problem$counts)),
     prior = problem$prior
   )
-  seconds <- system.time(
+  seconds <- sum(system.time(
     fit <- sampling(program, data, chains = chains, iter = 2 * iterations, warmup = iterations, seed = seed, refresh = 0,
                     cores = 1, control = list(adapt_delta = 0.9))
-  )[["elapsed"]]
+  )[c("user.self", "sys.self")])
   list(p = extract(fit, "p", permuted = FALSE), seconds = seconds, divergences = get_num_divergent(fit))
 }
