@@ -49,15 +49,18 @@ def run(
 ) -> None:
     """Calibrate, in this process, and print the result.
 
-    Example: vacal run examples/comsa-neonate.yaml
+    Example: vacal run examples/comsa-mozambique-neonate.yaml
     """
     from flows.calibrate import IncompleteError, calibrate
+    from tasks.inventory import load_inventory
     from tasks.settings import require_mode
     from tasks.store import open_results
     from tasks.summary import describe_run
 
     require_mode("run")
     asked = [_load(path, matrix_source, output) for path in requests]
+    for source in {request.matrix.source for request in asked}:
+        load_inventory(source)  # a missing one is told at once, not after Prefect's server has started
     incomplete = False
     for request in asked:
         try:
@@ -75,7 +78,7 @@ def run(
 def check(requests: Requests, matrix_source: Source = None) -> None:
     """Say what a run would do, or everything that is wrong with its request and input; computes nothing.
 
-    Example: vacal check examples/comsa-neonate.yaml
+    Example: vacal check examples/comsa-mozambique-neonate.yaml
     """
     from tasks.check import describe_check
     from tasks.job import prepare
@@ -85,15 +88,19 @@ def check(requests: Requests, matrix_source: Source = None) -> None:
 
 
 @app.command()
-def show(results: Annotated[str, typer.Argument(help="A run's folder, as `vacal run` printed it.")]) -> None:
+def show(
+    results: Annotated[str, typer.Argument(help="A run's folder, or its id in the store.")],
+    store: Annotated[str, typer.Option(metavar="URI", help="Root of the results store.")] = "results",
+) -> None:
     """Print a finished run.
 
-    Example: vacal show results/runs/comsa-neonate-0123456789ab
+    Example: vacal show results/runs/comsa-mozambique-neonate-0123456789ab
     """
     from tasks.store import open_results
     from tasks.summary import describe_run
 
-    out.print(describe_run(open_results(results)))
+    is_id = "/" not in results
+    out.print(describe_run(open_results(store, results) if is_id else open_results(results)))
 
 
 @app.command()

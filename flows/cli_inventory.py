@@ -14,8 +14,9 @@ from tasks.inventory import (
     describe_places,
     fetch_inventory,
     load_inventory,
+    read_inventory,
 )
-from tasks.inventory_store import PUBLISHED_VERSION, stored_path
+from tasks.inventory_store import PUBLISHED_VERSION, stored_path, write_stored
 from tasks.matrices import MATRIX_TYPES, MatrixType
 from tasks.summary import dict_table, percent
 
@@ -79,13 +80,23 @@ def show(
 @app.command()
 def fetch(
     version: Annotated[str, typer.Option(help="Version of the published package.")] = PUBLISHED_VERSION,
+    file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Keep this file's inventory instead of downloading.")
+    ] = None,
 ) -> None:
     """Download the published inventory from the package repository that R is set up for, and keep it.
 
     Example: vacal inventory fetch
+    Example: vacal inventory fetch --file CCVA_missmat.rda
     """
-    inventory = fetch_inventory(version)
-    verified = "verified" if inventory.verified else "not verified: no checksum is known for this version"
+    if file is None:
+        inventory = fetch_inventory(version)
+    else:
+        inventory = read_inventory(file)
+        if not inventory.id.startswith("champs-"):
+            raise InputError(f"{file}: is not the published inventory; name it as matrix.source in a request")
+        write_stored(inventory)
+    verified = "verified" if inventory.verified else "not verified: no checksum is known for this content"
     out.print(
         f"{inventory.id} stored in {stored_path(inventory.id)}; sha256 {inventory.checksum} ({verified})"
     )

@@ -36,7 +36,7 @@ def _row(manifest: dict[str, object]) -> dict[str, object]:
 def show(run: Run, store: Store = "results") -> None:
     """Print one run: the same as `vacal show`, by its id.
 
-    Example: vacal runs show comsa-neonate-0123456789ab
+    Example: vacal runs show comsa-mozambique-neonate-0123456789ab
     """
     from tasks.store import open_results
     from tasks.summary import describe_run
@@ -48,7 +48,7 @@ def show(run: Run, store: Store = "results") -> None:
 def diff(run: Run, other: Annotated[str, typer.Argument(metavar="OTHER")], store: Store = "results") -> None:
     """Print which CSMFs moved between two runs, by how much, and why.
 
-    Example: vacal runs diff comsa-neonate-0123456789ab comsa-neonate-ba9876543210
+    Example: vacal runs diff comsa-mozambique-neonate-0123456789ab comsa-mozambique-neonate-ba9876543210
     """
     from tasks.compare import compare
     from tasks.store import open_results
@@ -65,7 +65,7 @@ def rm(
 ) -> None:
     """Remove a run and all its files.
 
-    Example: vacal runs rm comsa-neonate-0123456789ab --yes
+    Example: vacal runs rm comsa-mozambique-neonate-0123456789ab --yes
     """
     from tasks.store import remove_run
 

@@ -15,12 +15,12 @@ from rich.text import Text
 from tasks.compare import Comparison
 from tasks.flags import in_words
 from tasks.report import overall_verdict
-from tasks.schema import split_flags
+from tasks.schema import ENSEMBLE, split_flags
 from tasks.store import Results
 from tasks.words import CAUSE_ORDER, words
 
 SHOWN_AT_MOST = 4  # strata and roll-ups printed in full; the files hold the rest
-NOT_CALIBRATED = {"asked_for": "kept (asked)", "learned": "kept (learned)"}
+NOT_CALIBRATED = {"asked_for": "kept, asked", "learned": "kept, learned"}
 KEPT = (
     "\nkept: not calibrated, the observed share stands without an interval; asked: as the request says; "
     "learned: the algorithm's rates hardly depend on this cause, so there is nothing to learn from them."
@@ -46,13 +46,22 @@ def describe_run(results: Results) -> RenderableType:
     parts: list[RenderableType] = [_heading(results)]
     units = list(_units(csmf))
     for unit, rows in units[:SHOWN_AT_MOST]:
-        parts += [Text(f"\n{unit}", style="bold"), *_algorithm_tables(rows, fits)]
+        parts += [Text(f"\n{unit}{_received(rows, fits)}", style="bold"), *_algorithm_tables(rows, fits)]
     if len(units) > SHOWN_AT_MOST:
-        parts.append(Text(f"\n{len(units) - SHOWN_AT_MOST} more strata and totals are in the files."))
+        left = len(units) - SHOWN_AT_MOST
+        parts.append(Text(f"\n{left} more strata and totals, with fewer deaths, are in the files."))
     if csmf["status"].eq("passed_through").any():
         parts.append(Text(KEPT))
     parts.append(records_table(results.records))
     return Group(*parts)
+
+
+def _received(rows: pd.DataFrame, fits: pd.DataFrame) -> str:
+    """The deaths behind a stratum's tables, each counted once, whatever the algorithms said of it."""
+    if (rows["level"] != "stratum").any():
+        return ""
+    received = fits.loc[fits["stratum"] == rows["stratum"].iloc[0], "deaths_received"].iloc[0]
+    return f": {whole(received)} deaths received"
 
 
 def _heading(results: Results) -> RenderableType:
@@ -69,11 +78,13 @@ def _heading(results: Results) -> RenderableType:
 
 
 def _units(csmf: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The widest roll-ups first, strata last, each with its name in words and its rows."""
-    parts = [csmf[csmf["level"] == level] for level in sorted(csmf["level"].unique(), key=_width)]
-    for part in parts:
-        for (level, stratum), rows in part.groupby(["level", "stratum"], sort=False):
-            yield stratum_in_words(stratum) + (f" (total: {level})" if level != "stratum" else ""), rows
+    """The widest roll-ups first, strata last, those with most deaths first; name in words, and rows."""
+    for level in sorted(csmf["level"].unique(), key=_width):
+        groups = csmf[csmf["level"] == level].groupby("stratum", sort=False)
+        largest = groups["deaths"].sum().sort_values(ascending=False, kind="stable")
+        for stratum in largest.index:
+            suffix = f" (total: {level})" if level != "stratum" else ""
+            yield stratum_in_words(stratum) + suffix, groups.get_group(stratum)
 
 
 def _width(level: str) -> tuple[bool, bool, int]:
@@ -87,12 +98,10 @@ def stratum_in_words(stratum: str) -> str:
 
 
 def _algorithm_tables(rows: pd.DataFrame, fits: pd.DataFrame) -> Iterator[RenderableType]:
-    common = set.intersection(*(_flags(group["flags"]) for _, group in rows.groupby("algorithm")))
     for algorithm, estimates in rows.groupby("algorithm", sort=False):
         fit = fits[(fits["stratum"] == estimates["stratum"].iloc[0]) & (fits["algorithm"] == algorithm)]
         yield estimates_table(words("en").algorithm(str(algorithm)) + _verdict(fit), estimates)
-        yield from _notes(estimates, fit, common)
-    yield from _warnings(common)
+        yield from _notes(estimates, fit)
 
 
 def _verdict(fit: pd.DataFrame) -> str:
@@ -107,15 +116,17 @@ def estimates_table(title: str, estimates: pd.DataFrame) -> Table:
     )
     table.add_column("Cause", no_wrap=True)
     for column in ("Deaths", "Raw %", "Calibr. %", "95% interval", "Calibr. deaths"):
-        table.add_column(column, justify="right", min_width=7 if column.startswith("Calibr.") else None)
+        narrow = column.startswith("Calibr.")
+        table.add_column(column, justify="right", min_width=7 if narrow else None, no_wrap=not narrow)
     order = estimates["cause"].map(lambda cause: ORDER.get(cause, 98 + (cause.lower() == "other")))
     for row in estimates.assign(order=order).sort_values("order", kind="stable").itertuples():
         kept = NOT_CALIBRATED.get(row.not_calibrated_reason, "kept")
-        interval = kept if pd.isna(row.q025) else f"{percent(row.q025)} to {percent(row.q975)}"
+        interval = kept if pd.isna(row.q025) else f"{percent(row.q025)}\u2013{percent(row.q975)}"
+        ensemble = row.algorithm == ENSEMBLE
         calibrated = row.calibrated_deaths if row.level == "stratum" else row.estimated_deaths
         table.add_row(
             words("en").cause(row.cause),
-            whole(row.deaths),
+            "" if ensemble else whole(row.deaths),  # the sum over algorithms counts every death several times
             percent(row.raw),
             percent(row.mean),
             interval,
@@ -124,17 +135,21 @@ def estimates_table(title: str, estimates: pd.DataFrame) -> Table:
     return table
 
 
-def _notes(estimates: pd.DataFrame, fit: pd.DataFrame, common: set[str]) -> Iterator[RenderableType]:
-    if len(fit) and pd.notna(fit["lambda"].iloc[0]):
-        yield Text(f"  Path correction: lambda = {fit['lambda'].iloc[0]:.2f}.")
-    if len(fit) and isinstance(reason := fit["reason"].iloc[0], str):
-        yield Text(f"  {reason.replace('_', ' ')}")
-    yield from _warnings((_flags(estimates["flags"]) | _flags(fit["flags"])) - common)
+def _notes(estimates: pd.DataFrame, fit: pd.DataFrame) -> Iterator[RenderableType]:
+    """Lambda, why the verdict is what it is, and the flags that the verdict does not speak of."""
+    told: set[str] = set()
+    for row in fit.head(1).to_dict("records"):
+        if pd.notna(row.get("lambda")):
+            yield Text(f"  Path correction: lambda = {row['lambda']:.2f}.")
+        told = {code.partition(":")[0] for code in (row["verdict_codes"] or "").split(";")}
+        if row["verdict_reasons"]:
+            yield Padding(Text(row["verdict_reasons"], style="yellow"), (0, 0, 0, 2))
+    yield from _warnings((_flags(estimates["flags"]) | _flags(fit["flags"])) - told)
 
 
 def _warnings(flags: set[str]) -> Iterator[RenderableType]:
     for sentence in in_words(flags):
-        yield Padding(Text(f"! {sentence}", style="yellow"), (0, 0, 0, 2))
+        yield Padding(Text(sentence, style="yellow"), (0, 0, 0, 2))
 
 
 def _flags(cells: pd.Series[str]) -> set[str]:

@@ -85,9 +85,7 @@ def test_the_sql_over_all_runs_runs(folder: Path) -> None:
     import duckdb
 
     (query,) = _blocks("sql")
-    query = query.replace("results/csmf", f"{folder}/results/csmf").replace(
-        "level = 'nation'", "level = 'stratum'"
-    )
+    query = query.replace("results/csmf", f"{folder}/results/csmf")
     assert len(duckdb.sql(query).fetchall()) > 0
 
 
