@@ -8,6 +8,9 @@
 // The routines that R code calls by .Call, each wrapped so that C++ exceptions become R errors.
 
 cpp11::writable::list calibrate_batch_(cpp11::list batch, cpp11::list settings, int threads, SEXP progress);
+cpp11::writable::list calibrate_joint_(cpp11::list data, cpp11::list settings, int threads, SEXP progress);
+cpp11::writable::list sample_joint_(cpp11::list problem, cpp11::list work);
+cpp11::writable::list joint_density_(cpp11::list problem, cpp11::doubles t);
 cpp11::writable::list prepare_(cpp11::doubles matrix, cpp11::doubles counts, cpp11::logicals left, bool fixed,
                                bool path_correction);
 cpp11::writable::doubles fit_row_(cpp11::doubles samples, int n_causes);
@@ -40,6 +43,9 @@ struct Routine<Function> {
 };
 
 const R_CallMethodDef routines[] = {Routine<calibrate_batch_>::entry("calibrate_batch_"),
+                                    Routine<calibrate_joint_>::entry("calibrate_joint_"),
+                                    Routine<sample_joint_>::entry("sample_joint_"),
+                                    Routine<joint_density_>::entry("joint_density_"),
                                     Routine<prepare_>::entry("prepare_"),
                                     Routine<fit_row_>::entry("fit_row_"),
                                     Routine<expected_log_rate_>::entry("expected_log_rate_"),

@@ -45,6 +45,9 @@ class NutsChain {
   Density& density() { return density_; }
   Rng& rng() { return rng_; }
 
+  // Trajectories are not checked for turning before they have 2^depth steps.
+  void set_least_depth(int depth) { least_depth_ = depth; }
+
   // Puts the chain at another point, as a Metropolis move between transitions does.
   void move_to(const std::vector<double>& x) {
     x_ = x;
@@ -72,7 +75,7 @@ class NutsChain {
       if (rng_.uniform() * weight < added) accept_subtree();
       weight += added;
       for (int i = 0; i < n_; ++i) rho_[i] += sum_[i];
-      if (turns(ends_[0].r, ends_[1].r, rho_)) break;
+      if (depth + 1 >= least_depth_ && turns(ends_[0].r, ends_[1].r, rho_)) break;
     }
     result.acceptance = acceptance / result.evaluations;
     return result;
@@ -155,8 +158,8 @@ class NutsChain {
     }
     int ended = 0;
     for (int bits = leaf; bits & 1; bits >>= 1) ++ended;
-    for (int at = top; at > top - ended; --at) {
-      if (subtree_turns(checkpoints_[at], r)) return false;
+    for (int at = top, level = 1; at > top - ended; --at, ++level) {
+      if (level >= least_depth_ && subtree_turns(checkpoints_[at], r)) return false;
     }
     return true;
   }
@@ -197,6 +200,7 @@ class NutsChain {
   std::array<End, 2> ends_;
   std::array<Checkpoint, max_depth> checkpoints_;
   double value_ = 0, subtree_value_ = 0, energy_ = 0;
+  int least_depth_ = 0;
 };
 
 }  // namespace vacal

@@ -1,0 +1,419 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "expectation.hpp"
+#include "joint_labels.hpp"
+#include "joint_stratum.hpp"
+#include "math.hpp"
+#include "posterior.hpp"
+#include "rng.hpp"
+#include "special.hpp"
+#include "types.hpp"
+
+namespace vacal::joint {
+
+// Many strata that share their matrices:
+//   M_k[i, ] ~ Dirichlet(alpha_k[i, ]);  p_s ~ Dirichlet(phi pi);  pi ~ Dirichlet(1, .., 1);
+//   log phi ~ Normal(3, 1);  a_sk ~ Multinomial(n_sk, M_k' p_s).
+struct JointProblem {
+  Problem pooled;  // counts summed over strata; the prior is that of pi
+  std::vector<std::vector<double>> counts;  // by stratum: K x C, for the algorithms of the layout (with any deaths)
+};
+
+constexpr double mean_log_phi = 3, sd_log_phi = 1;
+
+// One point in the terms of the model.
+struct JointPoint {
+  double phi = 0;
+  std::vector<double> pi;             // C
+  std::vector<double> m;              // K x C x C
+  std::vector<double> p;              // S x C
+};
+
+// Log-density and gradient, in coordinates of about unit scale: first those of phi, pi and the matrices (log-gamma
+// variables, bent where their shape is small), then C for every stratum (StratumKernel).
+class JointPosterior {
+ public:
+  explicit JointPosterior(const JointProblem& problem)
+      : layout_(make_layout(problem.pooled)), c_(layout_.n_causes), k_(static_cast<int>(layout_.counts.size())),
+        counts_(problem.counts), kernel_(make_kernel(c_, k_)) {
+    n_global_ = 1 + layout_.size();
+    for (const auto& a : counts_) {
+      deaths_.push_back(0);
+      for (double x : a) deaths_.back() += x;
+    }
+    for (double alpha : layout_.alpha) {
+      bends_.emplace_back(alpha);
+      centre_.push_back(bends_.back().inverse(log_of(alpha)));
+      unit_.push_back(1 / (bends_.back().slope(centre_.back()) * std::sqrt(alpha)));
+    }
+    for (auto* v : {&log_y_, &y_, &slope_, &by_log_y_}) v->assign(padded(layout_.size()), 1.0);
+    shared_.n_causes = c_;
+    shared_.n_algorithms = k_;
+    shared_.m.assign(k_ * c_ * c_, 0.0);
+    shared_.by_m = shared_.m;
+    for (auto* v : {&shared_.b, &shared_.firm, &shared_.by_b}) v->assign(c_, 0.0);
+    shared_.bends.resize(c_);
+    for (int k = 0; k < k_; ++k) std::copy(layout_.constant[k].begin(), layout_.constant[k].end(), &shared_.m[k * c_ * c_]);
+    log_rate_.assign(layout_.size(), 0.0);
+    index_rows();
+    find_exchangeable();
+    forget_modes();
+  }
+
+  int dimension() const { return n_global_ + n_strata() * c_; }
+  int dense() const { return n_global_; }
+  int n_strata() const { return static_cast<int>(counts_.size()); }
+  int n_causes() const { return c_; }
+  int n_algorithms() const { return k_; }
+  const Layout& layout() const { return layout_; }
+
+  double evaluate(const double* t, double* gradient) {
+    double value = set_global(t);
+    std::fill(shared_.by_b.begin(), shared_.by_b.end(), 0.0);
+    std::fill(shared_.by_m.begin(), shared_.by_m.end(), 0.0);
+    shared_.by_phi = 0;
+    for (int s = 0; s < n_strata(); ++s) {
+      const int at = n_global_ + s * c_;
+      const double total = shared_.phi + deaths_[s];
+      value += std::visit(
+          [&](auto& kernel) {
+            return kernel.evaluate(shared_, counts_[s].data(), total, &modes_[s * c_], t + at, gradient + at);
+          },
+          kernel_);
+      if (!std::isfinite(value)) {
+        forget_modes();
+        return -std::numeric_limits<double>::infinity();
+      }
+      value += total * log_of(total) - log_gamma(total);
+      shared_.by_phi += log_of(total) + 1 - digamma(total);
+    }
+    value += n_strata() * dirichlet_constant();
+    add_global_gradient(t, gradient);
+    return value;
+  }
+
+  // phi, pi, M and the p_s at t, with the causes in the places that the labels say.
+  JointPoint point(const double* t, const std::vector<int>& labels) {
+    set_global(t);
+    JointPoint out;
+    out.phi = shared_.phi;
+    out.pi.resize(c_);
+    out.m = shared_.m;
+    for (int i = 0; i < c_; ++i) {
+      out.pi[labels[i]] = shared_.b[i] / shared_.phi;
+      for (int k = 0; k < k_; ++k) {
+        std::copy(&shared_.m[(k * c_ + i) * c_], &shared_.m[(k * c_ + i) * c_] + c_, &out.m[(k * c_ + labels[i]) * c_]);
+      }
+    }
+    const std::vector<double> x = logs_at(t);
+    out.p.resize(x.size());
+    for (int s = 0; s < n_strata(); ++s) {
+      for (int i = 0; i < c_; ++i) out.p[s * c_ + labels[i]] = x[s * c_ + i];
+    }
+    for (int s = 0; s < n_strata(); ++s) {
+      double* p = &out.p[s * c_];
+      const double top = *std::max_element(p, p + c_);
+      double sum = 0;
+      for (int i = 0; i < c_; ++i) sum += p[i] = exp_of(p[i] - top);
+      for (int i = 0; i < c_; ++i) p[i] /= sum;
+    }
+    return out;
+  }
+
+  // A point to start from: phi, pi and M from their priors, M and pi brought to the pooled counts by
+  // expectation-maximisation and drawn given the expected counts; every stratum at random given these.
+  std::vector<double> start(Rng& rng) const {
+    Expectation expectation(layout_);
+    std::vector<double> prior(layout_.size());
+    for (int i = 0; i < layout_.size(); ++i) prior[i] = exp_of(rng.log_gamma(layout_.alpha[i]));
+    expectation.set_shares(prior);
+    expectation.iterate(30);
+    const std::vector<double> log_y = expectation.draw(rng);
+    std::vector<double> t(padded(dimension()), 0.0);
+    t[0] = rng.normal();
+    for (int i = 0; i < layout_.size(); ++i) t[1 + i] = coordinate(i, log_y[i]);
+    for (int i = n_global_; i < dimension(); ++i) t[i] = rng.normal();
+    return t;
+  }
+
+  // A relabelling of the causes given all else at t: the cause that every slot stands for.
+  std::vector<int> draw_labels(const double* t, Rng& rng) {
+    set_global(t);
+    return all_causes(labels_.draw(rng));
+  }
+
+  // The matrices and pi at t, on the scale of square roots: tells the images of a mode apart.
+  std::vector<double> signature(const double* t) {
+    set_global(t);
+    std::vector<double> out;
+    for (double m : shared_.m) out.push_back(std::sqrt(m));
+    for (double b : shared_.b) out.push_back(std::sqrt(b / shared_.phi));
+    return out;
+  }
+
+  // The relabelling at t that comes closest to a signature.
+  std::vector<int> closest_labels(const double* t, const std::vector<double>& reference) {
+    const std::vector<double> own = signature(t);
+    Labels scores(labels_.size());
+    for (int a = 0; a < labels_.size(); ++a) {
+      for (int b = 0; b < labels_.size(); ++b) {
+        double score = may_stand_for_[a * labels_.size() + b] ? 0 : -1e6;
+        const int pi = k_ * c_ * c_;
+        score += own[pi + slot_[a]] * reference[pi + slot_[b]];
+        for (int k = 0; k < k_; ++k) {
+          for (int j = 0; j < c_; ++j) score += own[(k * c_ + slot_[a]) * c_ + j] * reference[(k * c_ + slot_[b]) * c_ + j];
+        }
+        scores.log_weight(a, b) = score;
+      }
+    }
+    return all_causes(scores.best());
+  }
+
+  // The coordinates with every slot moved to the place of the cause that it stands for. Rows take the gamma sums of
+  // their new place.
+  std::vector<double> relabelled(const double* t, const std::vector<int>& labels) {
+    std::vector<double> out(padded(dimension()), 0.0);
+    set_global(t);
+    const std::vector<double> x = logs_at(t), old(log_y_.begin(), log_y_.begin() + layout_.size()), old_modes = modes_;
+    std::vector<double> log_y = old, moved(c_);
+    for (int i = 0; i < c_; ++i) log_y[labels[i]] = old[i];
+    for (const MatrixRow& row : layout_.rows) {
+      if (labels[row.cause] == row.cause) continue;
+      const MatrixRow& to = *find_row(row.algorithm, labels[row.cause]);
+      const double shift = log_sum(to) - log_sum(row);
+      for (int c = 0; c < row.length; ++c) log_y[to.offset + c] = old[row.offset + c] + shift;
+    }
+    out[0] = t[0];
+    for (int c = 0; c < layout_.size(); ++c) out[1 + c] = coordinate(c, log_y[c]);
+    set_global(out.data());
+    for (int s = 0; s < n_strata(); ++s) {
+      for (int i = 0; i < c_; ++i) {
+        moved[labels[i]] = x[s * c_ + i];
+        modes_[s * c_ + labels[i]] = old_modes[s * c_ + i];
+      }
+      std::visit(
+          [&](auto& kernel) {
+            kernel.from_logs(shared_, counts_[s].data(), shared_.phi + deaths_[s], &modes_[s * c_], moved.data(),
+                             &out[n_global_ + s * c_]);
+          },
+          kernel_);
+    }
+    return out;
+  }
+
+ private:
+  using Kernel = std::variant<StratumKernel<0>, StratumKernel<3>, StratumKernel<4>, StratumKernel<5>, StratumKernel<6>,
+                              StratumKernel<7>, StratumKernel<8>, StratumKernel<9>>;
+
+  static Kernel make_kernel(int c, int k) {
+    switch (c) {
+      case 3: return StratumKernel<3>(c, k);
+      case 4: return StratumKernel<4>(c, k);
+      case 5: return StratumKernel<5>(c, k);
+      case 6: return StratumKernel<6>(c, k);
+      case 7: return StratumKernel<7>(c, k);
+      case 8: return StratumKernel<8>(c, k);
+      case 9: return StratumKernel<9>(c, k);
+      default: return StratumKernel<0>(c, k);
+    }
+  }
+
+  std::vector<int> all_causes(const std::vector<int>& exchangeable) const {
+    std::vector<int> labels(c_);
+    for (int i = 0; i < c_; ++i) labels[i] = i;
+    for (int e = 0; e < labels_.size(); ++e) labels[slot_[e]] = slot_[exchangeable[e]];
+    return labels;
+  }
+
+  // Causes can be exchanged where every algorithm has a random row for both, with rates of the same VA causes.
+  bool exchangeable(int i, int j) const {
+    for (int k = 0; k < k_; ++k) {
+      const MatrixRow *a = find_row(k, i), *b = find_row(k, j);
+      if (!a || !b || a->length != b->length) return false;
+      for (int c = 0; c < a->length; ++c) {
+        if (layout_.column[a->offset + c] != layout_.column[b->offset + c]) return false;
+      }
+    }
+    return true;
+  }
+
+  void find_exchangeable() {
+    for (int i = 0; i < c_; ++i) {
+      for (int j = 0; j < c_; ++j) {
+        if (i == j || !exchangeable(i, j)) continue;
+        slot_.push_back(i);
+        break;
+      }
+    }
+    if (slot_.size() > Labels::most) {
+      throw SamplingError("the joint model takes at most " + std::to_string(Labels::most) + " causes that can be exchanged, not " +
+                          std::to_string(slot_.size()) + ": merge some");
+    }
+    labels_ = Labels(static_cast<int>(slot_.size()));
+    for (int i : slot_) {
+      for (int j : slot_) may_stand_for_.push_back(i == j || exchangeable(i, j));
+    }
+    by_log_rate_.assign(layout_.size(), 0.0);
+  }
+
+  // Log of the prior of M summed over relabellings, relative to the labels as they are; sets its gradient by the logs
+  // of the rates. Before: log_rate holds these.
+  double sum_over_labels() {
+    const int n = labels_.size();
+    for (int a = 0; a < n; ++a) {
+      for (int b = 0; b < n; ++b) {
+        double sum = may_stand_for_[a * n + b] ? 0 : -1e300;
+        for (int k = 0; k < k_ && a != b && may_stand_for_[a * n + b]; ++k) {
+          const MatrixRow &row = *find_row(k, slot_[a]), &other = *find_row(k, slot_[b]);
+          for (int c = 0; c < row.length; ++c) {
+            sum += (layout_.alpha[other.offset + c] - layout_.alpha[row.offset + c]) * log_rate_[row.offset + c];
+          }
+        }
+        labels_.log_weight(a, b) = sum;
+      }
+    }
+    const double value = labels_.sum();
+    std::fill(by_log_rate_.begin(), by_log_rate_.end(), 0.0);
+    for (int a = 0; a < n; ++a) {
+      for (int b = 0; b < n; ++b) {
+        const double share = labels_.share(a, b);
+        if (a == b || share == 0) continue;
+        for (int k = 0; k < k_; ++k) {
+          const MatrixRow &row = *find_row(k, slot_[a]), &other = *find_row(k, slot_[b]);
+          for (int c = 0; c < row.length; ++c) {
+            by_log_rate_[row.offset + c] += share * (layout_.alpha[other.offset + c] - layout_.alpha[row.offset + c]);
+          }
+        }
+      }
+    }
+    return value;
+  }
+
+  void forget_modes() { modes_.assign(n_strata() * c_, 1.0 / c_); }
+
+  void index_rows() {
+    row_at_.assign(k_ * c_, -1);
+    for (std::size_t r = 0; r < layout_.rows.size(); ++r) {
+      row_at_[layout_.rows[r].algorithm * c_ + layout_.rows[r].cause] = static_cast<int>(r);
+    }
+  }
+
+  const MatrixRow* find_row(int k, int cause) const {
+    const int r = row_at_[k * c_ + cause];
+    return r < 0 ? nullptr : &layout_.rows[r];
+  }
+
+  double log_sum(const MatrixRow& row) const {
+    double sum = -std::numeric_limits<double>::infinity();
+    for (int c = row.offset; c < row.offset + row.length; ++c) sum = log_sum_exp(sum, log_y_[c]);
+    return sum;
+  }
+
+  double coordinate(int i, double log_y) const { return (bends_[i].inverse(log_y) - centre_[i]) / unit_[i]; }
+
+  // Sets log y, y, phi, b and M; returns the log-density of the prior.
+  double set_global(const double* t) {
+    const int n = layout_.size();
+    double value = -0.5 * t[0] * t[0];
+    shared_.phi = exp_of(mean_log_phi + sd_log_phi * t[0]);
+    for (int i = 0; i < n; ++i) {
+      const Bend& bend = bends_[i];
+      const double u = centre_[i] + unit_[i] * t[1 + i], e = exp_of(-std::fabs(u));
+      const double left = (u > 0 ? e : 1.0) / (1 + e);
+      log_y_[i] = u - bend.bend * (std::max(-u, 0.0) + log1p_of(e));
+      slope_[i] = 1 + bend.bend * left;
+      by_log_y_[i] = -bend.bend * left * (1 - left) / slope_[i];  // of log slope, by u
+    }
+    exp_all(log_y_.data(), y_.data(), padded(n));
+    for (int i = 0; i < n; ++i) value += layout_.alpha[i] * log_y_[i] - y_[i] + log_of(slope_[i]);
+    double sum = 0;
+    for (int i = 0; i < c_; ++i) sum += y_[i];
+    shared_.firm_sum = 0;
+    for (int i = 0; i < c_; ++i) {
+      shared_.b[i] = std::max(shared_.phi * y_[i] / sum, 1e-250);
+      shared_.firm[i] = std::sqrt(shared_.b[i] * shared_.b[i] + 0.25);
+      shared_.firm_sum += shared_.firm[i];
+      shared_.bends[i] = Bend(shared_.b[i]);
+    }
+    for (const MatrixRow& row : layout_.rows) {
+      double total = 0;
+      for (int c = row.offset; c < row.offset + row.length; ++c) total += y_[c];
+      double* m = &shared_.m[(row.algorithm * c_ + row.cause) * c_];
+      const double log_total = log_of(total);
+      for (int c = row.offset; c < row.offset + row.length; ++c) {
+        m[layout_.column[c]] = y_[c] / total;
+        log_rate_[c] = log_y_[c] - log_total;
+      }
+    }
+    return value + sum_over_labels();
+  }
+
+  double dirichlet_constant() const {
+    double value = log_gamma(shared_.phi);
+    for (double b : shared_.b) value -= log_gamma(b);
+    return value;
+  }
+
+  void add_global_gradient(const double* t, double* gradient) {
+    const int n = layout_.size();
+    shared_.by_phi += n_strata() * digamma(shared_.phi);
+    for (int i = 0; i < c_; ++i) shared_.by_b[i] -= n_strata() * digamma(shared_.b[i]);
+    double mean = 0;
+    for (int i = 0; i < c_; ++i) mean += shared_.by_b[i] * shared_.b[i];
+    gradient[0] = -t[0] + sd_log_phi * (shared_.by_phi * shared_.phi + mean);
+    for (int i = 0; i < n; ++i) slope_bar(i, gradient);
+    for (int i = 0; i < c_; ++i) add(i, shared_.b[i] * shared_.by_b[i] - shared_.b[i] / shared_.phi * mean, gradient);
+    for (const MatrixRow& row : layout_.rows) {
+      const int at = (row.algorithm * c_ + row.cause) * c_;
+      const double *m = &shared_.m[at], *by_m = &shared_.by_m[at];
+      double pull = 0;
+      for (int c = row.offset; c < row.offset + row.length; ++c) {
+        pull += m[layout_.column[c]] * by_m[layout_.column[c]] + by_log_rate_[c];
+      }
+      for (int c = row.offset; c < row.offset + row.length; ++c) {
+        const int j = layout_.column[c];
+        add(c, m[j] * (by_m[j] - pull) + by_log_rate_[c], gradient);
+      }
+    }
+  }
+
+  void slope_bar(int i, double* gradient) {
+    gradient[1 + i] = unit_[i] * (slope_[i] * (layout_.alpha[i] - y_[i]) + by_log_y_[i]);
+  }
+  void add(int i, double by_log_y, double* gradient) const { gradient[1 + i] += unit_[i] * slope_[i] * by_log_y; }
+
+  // x = log y of every stratum, after set_global.
+  std::vector<double> logs_at(const double* t) {
+    std::vector<double> x(n_strata() * c_);
+    for (int s = 0; s < n_strata(); ++s) {
+      std::visit(
+          [&](auto& kernel) {
+            kernel.to_logs(shared_, counts_[s].data(), shared_.phi + deaths_[s], &modes_[s * c_],
+                           t + n_global_ + s * c_, &x[s * c_]);
+          },
+          kernel_);
+    }
+    return x;
+  }
+
+  Layout layout_;
+  int c_, k_, n_global_ = 0;
+  std::vector<std::vector<double>> counts_;
+  std::vector<double> deaths_;
+  Kernel kernel_;
+  Shared shared_;
+  std::vector<Bend> bends_;
+  std::vector<double> centre_, unit_, log_y_, y_, slope_, by_log_y_, modes_, log_rate_, by_log_rate_;
+  std::vector<int> row_at_, slot_;  // row of (algorithm, cause); causes that can be exchanged
+  std::vector<char> may_stand_for_;
+  Labels labels_;
+};
+
+}  // namespace vacal::joint

@@ -1,0 +1,333 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "diagnostics.hpp"
+#include "joint_metric.hpp"
+#include "joint_posterior.hpp"
+#include "nuts.hpp"
+#include "types.hpp"
+
+namespace vacal::joint {
+
+constexpr int n_chains = 4;
+constexpr int warm_up_transitions = 150;
+constexpr int least_depth = 6;  // trajectories of at least 2^6 steps: the slow shared directions need them
+constexpr int least_transitions = 250;          // of a chain: with fewer, R-hat is noise
+constexpr double rhat_nation = 1.01;             // to reach; for the worst of many strata noise alone exceeds it
+constexpr double rhat_published = 1.02;
+constexpr long long default_budget = 5000000;
+
+struct JointWork {
+  int draws = 4000;               // stored, over all chains
+  double effective_draws = 1000;  // bulk effective size of every fraction of the nation and of every stratum
+  long long budget = 0;           // density evaluations at most; 0: default_budget
+  int threads = 1;
+};
+
+struct Quality {  // worst over fractions
+  double rhat = 1, ess_bulk = std::numeric_limits<double>::infinity(), ess_tail = ess_bulk;
+  void include(const diagnostics::Diagnostics& d) {
+    if (std::isnan(d.rhat) || std::isnan(d.ess_bulk)) return;
+    rhat = std::max(rhat, d.rhat);
+    ess_bulk = std::min(ess_bulk, d.ess_bulk);
+    if (!std::isnan(d.ess_tail)) ess_tail = std::min(ess_tail, d.ess_tail);
+  }
+  bool reached(double limit, double asked) const { return rhat <= limit && ess_bulk >= asked; }
+};
+
+struct JointFit {
+  int draws = 0;
+  std::vector<double> p, m, pi, phi;  // draws x (S x C | K x C x C | C | 1), in step
+  Quality nation;                     // fractions summed over strata, weighted by deaths
+  Quality strata;                     // worst stratum
+  std::vector<Quality> by_stratum;
+  double acceptance = 0, relabelled = 0;  // relabelled: share of draws whose causes changed places
+  long long evaluations = 0, budget = 0;
+  int divergences = 0;
+  bool converged = false;
+  std::string reason;  // what is missing, where not converged
+  bool publishable() const { return std::max(nation.rhat, strata.rhat) <= rhat_published; }
+};
+
+// Runs task(0) .. task(n - 1) on several threads, while the caller's thread calls poll, which may throw to stop.
+class Team {
+ public:
+  Team(int threads, std::function<void()> poll) : threads_(threads), poll_(std::move(poll)) {}
+  bool stopping() const { return stopping_; }
+
+  void run(int n, const std::function<void(int)>& task) {
+    next_ = 0;
+    running_ = std::min(n, threads_);
+    std::vector<std::thread> workers;
+    for (int t = running_; t > 0; --t) workers.emplace_back([&] { work(n, task); });
+    try {
+      for (int wait = 0; running_ > 0; ++wait) {
+        std::this_thread::sleep_for(std::chrono::microseconds(wait < 50 ? 100 : 20000));
+        poll_();
+      }
+    } catch (...) {
+      note(std::current_exception());
+    }
+    for (std::thread& t : workers) t.join();
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  void work(int n, const std::function<void(int)>& task) {
+    try {
+      for (int i = next_++; i < n && !stopping_; i = next_++) task(i);
+    } catch (...) {
+      note(std::current_exception());
+    }
+    --running_;
+  }
+  void note(std::exception_ptr error) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!error_) error_ = error;
+    stopping_ = true;
+  }
+
+  int threads_;
+  std::function<void()> poll_;
+  std::atomic<int> next_{0}, running_{0};
+  std::atomic<bool> stopping_{false};
+  std::mutex mutex_;
+  std::exception_ptr error_;
+};
+
+struct JointChain {
+  JointChain(const JointPosterior& density, const Key& key, std::uint64_t stream)
+      : rng(key, stream), nuts(density, Rng(key, stream + 100), start(density, rng)), step(0.8) {
+    nuts.set_least_depth(least_depth);
+  }
+
+  static std::vector<double> start(JointPosterior density, Rng& rng) {
+    std::vector<double> gradient(padded(density.dimension()));
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      const std::vector<double> t = density.start(rng);
+      if (std::isfinite(density.evaluate(t.data(), gradient.data()))) return t;
+    }
+    throw SamplingError("no starting point has a finite density");
+  }
+
+  // Moves the chain to the image of its point that is closest to the reference.
+  void align(const std::vector<double>& reference) {
+    const std::vector<int> labels = nuts.density().closest_labels(nuts.position().data(), reference);
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      if (labels[i] != static_cast<int>(i)) return nuts.move_to(nuts.density().relabelled(nuts.position().data(), labels));
+    }
+  }
+
+  void advance(double step_size) {
+    const NutsTransition t = nuts.step(step_size);
+    evaluations += t.evaluations;
+    acceptance += t.acceptance;
+    divergences += t.divergent;
+    step.update(t.acceptance);
+  }
+
+  void record() {
+    const std::vector<int> labels = nuts.density().draw_labels(nuts.position().data(), rng);
+    relabelled += !last_labels.empty() && labels != last_labels;
+    last_labels = labels;
+    const JointPoint at = nuts.density().point(nuts.position().data(), labels);
+    p.insert(p.end(), at.p.begin(), at.p.end());
+    m.insert(m.end(), at.m.begin(), at.m.end());
+    pi.insert(pi.end(), at.pi.begin(), at.pi.end());
+    phi.push_back(at.phi);
+  }
+
+  Rng rng;
+  NutsChain<JointPosterior> nuts;
+  StepSize step;
+  long long evaluations = 0;
+  double acceptance = 0;
+  int divergences = 0, relabelled = 0;
+  std::vector<int> last_labels;
+  std::vector<double> p, m, pi, phi;
+};
+
+// Four chains from dispersed starts, in as many threads as are given; the draws do not depend on the threads. The
+// metric of the shared coordinates is the inverse of the mean curvature at the modes that the chains' starts lead to,
+// each brought to the image closest to the first.
+class JointSampler {
+ public:
+  JointSampler(const JointProblem& problem, const JointWork& work, const Key& key, std::function<void()> heartbeat)
+      : density_(problem), work_(work), team_(std::min(work.threads, n_chains), std::move(heartbeat)),
+        weight_(deaths_by_stratum(problem)), c_(density_.n_causes()), s_(density_.n_strata()) {
+    if (work_.budget <= 0) work_.budget = default_budget;
+    for (int c = 0; c < n_chains; ++c) chains_.emplace_back(density_, key, c + 1);
+  }
+
+  JointFit run() {
+    set_metric();
+    warm_up();
+    JointFit fit;
+    fit.budget = work_.budget;
+    int length = std::max(least_transitions, static_cast<int>(work_.effective_draws / n_chains));
+    for (int done = 0;;) {
+      team_.run(n_chains, [&](int i) { sample(chains_[i], length - done); });
+      done = length;
+      measure(fit);
+      const double least = std::min(fit.nation.ess_bulk, fit.strata.ess_bulk);
+      fit.converged = fit.nation.reached(rhat_nation, work_.effective_draws) &&
+                      fit.strata.reached(rhat_published, work_.effective_draws);
+      if (fit.converged || fit.evaluations >= work_.budget) break;
+      const double factor = 1.1 * work_.effective_draws / std::max(least, 1.0);
+      length = static_cast<int>(done * std::min(2.0, std::max(1.2, factor))) + 1;
+    }
+    if (!fit.converged) fit.reason = shortfall(fit);
+    keep(fit);
+    return fit;
+  }
+
+ private:
+  static std::vector<double> deaths_by_stratum(const JointProblem& problem) {
+    std::vector<double> deaths;
+    double total = 0;
+    for (const auto& counts : problem.counts) {
+      deaths.push_back(0);
+      for (double a : counts) deaths.back() += a;
+      total += deaths.back();
+    }
+    for (double& d : deaths) d /= total;
+    return deaths;
+  }
+
+  void set_metric() {
+    const int n = density_.dense();
+    std::vector<std::vector<double>> modes(n_chains), curvatures(n_chains);
+    std::vector<long long> evaluations(n_chains, 0);
+    team_.run(n_chains, [&](int i) {
+      modes[i] = climb(chains_[i].nuts.density(), chains_[i].nuts.position(), evaluations[i]);
+    });
+    reference_ = density_.signature(modes[0].data());
+    team_.run(n_chains, [&](int i) {
+      JointPosterior& density = chains_[i].nuts.density();
+      const std::vector<int> labels = density.closest_labels(modes[i].data(), reference_);
+      std::vector<double> at = density.relabelled(modes[i].data(), labels);
+      std::fill(at.begin() + n, at.end(), 0.0);
+      curvatures[i] = curvature(density, at, evaluations[i]);
+    });
+    Metric metric(density_.dimension(), n);
+    std::vector<double> mean(n * n, 0.0);
+    for (int c = 0; c < n_chains; ++c) {
+      for (int i = 0; i < n * n; ++i) mean[i] += curvatures[c][i] / n_chains;
+      chains_[c].evaluations += evaluations[c];
+    }
+    metric.triangle = root_of_inverse(mean, n);
+    for (JointChain& chain : chains_) {
+      chain.nuts.set_metric(metric);
+      chain.align(reference_);
+    }
+  }
+
+  void warm_up() {
+    team_.run(n_chains, [&](int i) {
+      JointChain& chain = chains_[i];
+      chain.step.restart(0.2);
+      for (int t = 0; t < warm_up_transitions && !team_.stopping(); ++t) {
+        if (t == warm_up_transitions / 2) chain.step.restart(chain.step.averaged());
+        chain.advance(chain.step.current());
+        chain.align(reference_);
+      }
+    });
+    step_size_ = 0;
+    for (JointChain& chain : chains_) {
+      step_size_ += chain.step.averaged() / n_chains;
+      chain.acceptance = chain.divergences = 0;
+    }
+  }
+
+  void sample(JointChain& chain, int transitions) {
+    for (int t = 0; t < transitions && !team_.stopping(); ++t) {
+      chain.advance(step_size_ * (0.9 + 0.2 * chain.rng.uniform()));
+      chain.record();
+    }
+  }
+
+  diagnostics::Diagnostics diagnose(int cause, int stratum) const {  // stratum -1: the nation
+    diagnostics::Chains x;
+    for (const JointChain& chain : chains_) {
+      std::vector<double> values;
+      for (std::size_t at = 0; at < chain.p.size(); at += s_ * c_) {
+        double sum = stratum < 0 ? 0 : chain.p[at + stratum * c_ + cause];
+        for (int s = 0; stratum < 0 && s < s_; ++s) sum += weight_[s] * chain.p[at + s * c_ + cause];
+        values.push_back(sum);
+      }
+      x.push_back(values);
+    }
+    return diagnostics::diagnose(x);
+  }
+
+  void measure(JointFit& fit) {
+    fit.nation = fit.strata = Quality();
+    fit.by_stratum.assign(s_, Quality());
+    for (int j = 0; j < c_; ++j) fit.nation.include(diagnose(j, -1));
+    team_.run(s_, [&](int s) {
+      for (int j = 0; j < c_; ++j) fit.by_stratum[s].include(diagnose(j, s));
+    });
+    for (const Quality& q : fit.by_stratum) fit.strata.include({q.rhat, q.ess_bulk, q.ess_tail});
+    fit.evaluations = fit.divergences = 0;
+    fit.acceptance = fit.relabelled = 0;
+    const double recorded = static_cast<double>(n_chains * chains_[0].phi.size());
+    for (const JointChain& chain : chains_) {
+      fit.evaluations += chain.evaluations;
+      fit.divergences += chain.divergences;
+      fit.acceptance += chain.acceptance / recorded;
+      fit.relabelled += chain.relabelled / recorded;
+    }
+  }
+
+  std::string shortfall(const JointFit& fit) const {
+    char text[200];
+    const double rhat = std::max(fit.nation.rhat, fit.strata.rhat);
+    std::snprintf(text, sizeof text, "%s R-hat %.3f (nation %.3f) and bulk effective size %.0f (nation %.0f) of %.0f asked for, after %lld evaluations",
+                  fit.publishable() ? "stopped at" : "the chains do not agree:", rhat, fit.nation.rhat, fit.strata.ess_bulk,
+                  fit.nation.ess_bulk, work_.effective_draws, fit.evaluations);
+    return text;
+  }
+
+  // Evenly spaced draws, chain after chain.
+  void keep(JointFit& fit) {
+    const std::size_t n = chains_[0].phi.size(), total = n * n_chains;
+    fit.draws = work_.draws;
+    for (int d = 0; d < work_.draws; ++d) {
+      const std::size_t at = static_cast<std::size_t>((d + 0.5) * static_cast<double>(total) / work_.draws);
+      const JointChain& chain = chains_[at / n];
+      const auto copy = [&](const std::vector<double>& from, std::vector<double>& to) {
+        const std::size_t width = from.size() / n;
+        to.insert(to.end(), from.begin() + (at % n) * width, from.begin() + (at % n + 1) * width);
+      };
+      copy(chain.p, fit.p);
+      copy(chain.m, fit.m);
+      copy(chain.pi, fit.pi);
+      copy(chain.phi, fit.phi);
+    }
+    for (double x : fit.p) {
+      if (!std::isfinite(x)) throw SamplingError("the sampler broke down: a drawn fraction is not finite");
+    }
+  }
+
+  JointPosterior density_;
+  JointWork work_;
+  Team team_;
+  std::vector<double> weight_, reference_;
+  int c_, s_;
+  double step_size_ = 0.1;
+  std::vector<JointChain> chains_;
+};
+
+}  // namespace vacal::joint
