@@ -5,9 +5,11 @@ The order of the reasons is the order of the CASE below: a record has the first 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
+from tasks.algorithms import one_name
 from tasks.causes import AGE_GROUPS, CauseList, nearest, normal, other_age_group
 from tasks.countries import nearest_countries, resolve_country
 from tasks.errors import InputError
@@ -20,6 +22,8 @@ UNKNOWN = "(unknown)"
 MISSING = "(missing)"
 INVENTORY_ALGORITHMS = ("eava", "insilicova", "interva")
 """Algorithms that the published inventory knows: an input may hold their records unasked for."""
+
+ICD_10 = re.compile(r"[A-Z]\d\d(\.?\d{1,2})?", re.IGNORECASE)
 
 OK, ABSENT, WRONG, NOT_ASKED = "ok", "missing", "wrong", "not_asked"
 
@@ -98,7 +102,7 @@ def _label_meanings(records: Records, request: CalibrationRequest) -> None:
 def _algorithm(label: str | None, request: CalibrationRequest) -> tuple[str, str]:
     if label is None:
         return UNKNOWN, ABSENT
-    name = normal(label)
+    name = one_name(label)
     if name in request.algorithms:
         return name, OK
     return (name, NOT_ASKED) if name in INVENTORY_ALGORITHMS else (UNKNOWN, WRONG)
@@ -179,5 +183,7 @@ def unmapped_label(label: str, causes: CauseList) -> str:
     other = other_age_group(label, causes.age_group)
     if other:
         return f"{sentence}; it belongs to age group {other}: is the age group right?"
+    if ICD_10.fullmatch(label.strip()):
+        return f"{sentence}; it looks like an ICD-10 code: give a study_cause_map, or VA cause names"
     near = ", ".join(show(name) for name in causes.nearest(label))
     return sentence + (f"; nearest known: {near}" if near else "")

@@ -15,6 +15,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -28,6 +30,7 @@ from tasks.request_file import read_fields
 from tasks.request_problems import plain_problem, plain_problems
 from tasks.request_rules import (
     algorithm_name,
+    algorithms_once,
     cross_field_problems,
     inline_counts,
     no_inline_rows,
@@ -35,6 +38,7 @@ from tasks.request_rules import (
     raise_if_any,
     reported_as,
     sorted_quantiles,
+    spelled_aliases,
 )
 from tasks.verdict import VerdictRules
 
@@ -49,7 +53,9 @@ Files = Annotated[
     reported_as("must be the address of a file, folder or pattern, or a list of them"),
 ]
 FilesByAlgorithm = Annotated[
-    Uri | Annotated[tuple[Uri, ...], Field(strict=False, min_length=1)] | dict[Algorithm, Files],
+    Uri
+    | Annotated[tuple[Uri, ...], Field(strict=False, min_length=1)]
+    | Annotated[dict[Algorithm, Files], BeforeValidator(algorithms_once)],
     reported_as(
         "must be an address, a list of addresses, or a map from algorithm to its address or addresses"
     ),
@@ -187,7 +193,7 @@ class CalibrationRequest(_Part):
         description="Study cause -> broad cause, when the input's causes are a study's own; empty: none.",
     )
     do_not_calibrate: Annotated[
-        Texts | dict[Algorithm, Texts],
+        Texts | Annotated[dict[Algorithm, Texts], BeforeValidator(algorithms_once)],
         reported_as("must be a list of causes, or a map from algorithm to a list of causes"),
     ] = Field(
         default=("other",),
@@ -314,6 +320,16 @@ class CalibrationRequest(_Part):
         description="Strata in a task; empty: chosen from the expected cost. Never changes a result.",
     )
 
+    _aliases: tuple[str, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_aliases(cls, value: Any, handler: ModelWrapValidatorHandler[CalibrationRequest]) -> Any:
+        request = handler(value)
+        if not isinstance(value, CalibrationRequest):
+            request._aliases = spelled_aliases(value)
+        return request
+
     @field_validator("input", mode="before")
     @classmethod
     def _no_inline_rows(cls, value: Any) -> Any:
@@ -351,6 +367,11 @@ class CalibrationRequest(_Part):
         if self.shrinkage is not None:
             return self.shrinkage
         return 0.0 if self.path_correction_used or self.matrix_sharing == "joint" else 4.0
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Spellings such as interva5 that the request was written with; its fields hold the one name."""
+        return self._aliases
 
     @property
     def ensemble_used(self) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError, WrapValidator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from tasks.algorithms import aliases_among, one_name
 from tasks.labels import show
 from tasks.schema import ENSEMBLE, check_strata_columns
 
@@ -54,10 +55,10 @@ def what_it_is(value: Any) -> str:
 
 
 def algorithm_name(value: Any) -> Any:
-    """An algorithm's name in lower case; 'ensemble' is taken."""
+    """An algorithm's one name, in lower case; 'ensemble' is taken."""
     if not isinstance(value, str):
         return value
-    name = value.strip().lower()
+    name = one_name(value)
     if name == ENSEMBLE:
         raise refuse("'ensemble' is not an algorithm: name its members, and set ensemble: true")
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,39}", name):
@@ -68,16 +69,38 @@ def algorithm_name(value: Any) -> Any:
 
 
 def inline_counts(value: Any) -> Any:
-    """Refuses individual records and algorithm names that differ in case only."""
+    """Refuses individual records, and an algorithm under two spellings of its name."""
     if isinstance(value, list) or (
         isinstance(value, dict) and any(isinstance(causes, list | str) for causes in value.values())
     ):
         raise refuse(INLINE_ROWS)
+    return algorithms_once(value)
+
+
+def algorithms_once(value: Any) -> Any:
+    """Refuses a map that has an algorithm under two spellings of its name: one of them would be lost."""
     if isinstance(value, dict):
-        names = [name.strip().lower() for name in value if isinstance(name, str)]
+        names = [one_name(name) for name in value if isinstance(name, str)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise refuse(f"{show(twice[0])} is given more than once (upper and lower case are the same)")
+            aliases = aliases_among(name for name in value if one_name(str(name)) == twice[0])
+            why = (
+                f"{', '.join(sorted(aliases))} is read as it"
+                if aliases
+                else "upper and lower case are the same"
+            )
+            raise refuse(f"{show(twice[0])} is given more than once ({why})")
     return value
+
+
+def spelled_aliases(fields: Any) -> tuple[str, ...]:
+    """Aliases of algorithms that a request's own fields use: in algorithms, input.uri and input.counts."""
+    if not isinstance(fields, dict):
+        return ()
+    given = fields.get("input")
+    maps = [given.get("uri"), given.get("counts")] if isinstance(given, dict) else []
+    found = [name for one in maps if isinstance(one, dict) for name in one]
+    named = fields.get("algorithms")
+    return tuple(sorted(aliases_among([*found, *(named if isinstance(named, list | tuple) else ())])))
 
 
 def no_inline_rows(value: Any) -> Any:
