@@ -89,6 +89,7 @@ class _Finder:
 
     def __init__(self, reader: FileReader) -> None:
         self.names, self.folders = reader.names, reader.source.columns
+        self._odd_header = reader.odd_header
         self.problems: list[str] = []
 
     def __call__(self, name: str) -> Part:
@@ -99,10 +100,9 @@ class _Finder:
             self.problems.append(f"has more than one column {show(name)}; rename the others")
         else:
             near = nearest(name, [*self.names, *self.folders], limit=1)
-            hint = (
-                f"; did you mean {show(near[0])}?" if near else "; row 1 must hold the names of the columns"
-            )
-            self.problems.append(f"has no column {show(name)}{hint}")
+            must = "row 1 does not look like a header; it" if self._odd_header else "row 1"
+            hint = f"did you mean {show(near[0])}?" if near else f"{must} must hold the names of the columns"
+            self.problems.append(f"has no column {show(name)}; {hint}")
         return Part()
 
     def has(self, name: str) -> bool:

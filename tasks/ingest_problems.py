@@ -83,9 +83,16 @@ class Problems:
             f"without exactly one cause marked 1, all others 0{self._not_causes()}",
         )
         if len(self._found) > before:
-            self._found.append(
-                "to go on without such rows, set bad_records: reject; they are then counted and reported"
-            )
+            self._found.append(self._go_on())
+
+    def _go_on(self) -> str:
+        """Setting rows aside is advised only where it leaves something of every algorithm."""
+        left = self._records.rows("SELECT DISTINCT algorithm FROM judged WHERE disposition <> 'rejected'")
+        without = [name for name in self._request.algorithms if (name,) not in left]
+        if without:
+            rest = " and ".join(without)
+            return f"without such rows nothing is left of {rest}: correct the input or the request"
+        return "to go on without such rows, set bad_records: reject; they are then counted and reported"
 
     def _duplicates(self) -> None:
         if not self._some("duplicate"):

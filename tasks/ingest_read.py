@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -44,7 +45,10 @@ class Batch:
 
 @dataclass
 class FileReader:
-    """One open file. After the last batch, `bytes`, `sha256`, `ragged` and `blank` say what was read."""
+    """One open file. After the last batch, `bytes`, `sha256`, `ragged` and `blank` say what was read.
+
+    odd_header: row 1 has one name, or another number of cells than row 2: it may not be the header.
+    """
 
     source: SourceFile
     names: list[str] = field(default_factory=list)
@@ -53,6 +57,7 @@ class FileReader:
     ragged: list[int] = field(default_factory=list)
     blank: int = 0
     delimiter: str = ","
+    odd_header: bool = False
 
     def read_header(self) -> None:
         """Fills `names`. Raises InputError if the file cannot be read at all."""
@@ -63,6 +68,7 @@ class FileReader:
             with _sound(self.source.name):
                 text = _decompressed(file).read(HEADER_BYTES)
         self.names, self.delimiter = _header(bytes(text), self.source.name)
+        self.odd_header = sum(map(bool, self.names)) < 2 or _of_another_length(bytes(text), self)
 
     def batches(self, wanted: Sequence[str]) -> Iterator[Batch]:
         """The wanted columns of every row, in the order of the file."""
@@ -199,6 +205,17 @@ def _header(data: bytes, name: str) -> tuple[list[str], str]:
     rows = {delimiter: next(csv.reader([text], delimiter=delimiter)) for delimiter in DELIMITERS}
     delimiter = max(rows, key=lambda sign: len(rows[sign]))
     return [cell.strip() for cell in rows[delimiter]], delimiter
+
+
+def _of_another_length(data: bytes, reader: FileReader) -> bool:
+    """Whether row 2 has more or fewer cells than row 1, as below a title or above a table."""
+    lines = io.StringIO(data.decode("utf-8-sig", errors="replace"), newline="")
+    rows = csv.reader(lines, delimiter=reader.delimiter)
+    try:
+        second = next(islice(rows, 1, 2), None)
+    except csv.Error:
+        return False
+    return bool(second) and len(second or ()) != len(reader.names)
 
 
 def _parquet(file: Any, name: str) -> Any:

@@ -69,6 +69,37 @@ def test_duplicate_ids_are_counted_and_never_shown(tmp_path: Path) -> None:
     assert "uuid" not in "".join(found)
 
 
+@pytest.mark.parametrize(
+    ("rows", "algorithms"),
+    [("1,ipre,interva7\n2,ipre,interva7", ["interva"]), (",ipre,eava\n1,ipre,interva", ["eava", "interva"])],
+)
+def test_rejecting_is_not_advised_where_it_leaves_nothing(
+    tmp_path: Path, rows: str, algorithms: list[str]
+) -> None:
+    path = csv(tmp_path, f"ID,cause,algorithm\n{rows}")
+    assert refused(of_file(path, algorithms=algorithms), tmp_path)[-1] == (
+        f"without such rows nothing is left of {algorithms[0]}: correct the input or the request"
+    )
+
+
+@pytest.mark.parametrize("code", ["P07.3", "p36", "P219", "A41.90"])
+def test_an_icd_10_code_is_told_as_such(tmp_path: Path, code: str) -> None:
+    assert refused(of_file(csv(tmp_path, f"ID,cause\n1,{code}")), tmp_path)[0] == (
+        f"deaths.csv, column 'cause', row 2: '{code}' is not a known cause of age group neonate; it looks "
+        "like an ICD-10 code: give a study_cause_map, or VA cause names (1 record)"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["Deaths of 2023,,\nID,cause,sex\n1,ipre,f", "Deaths of 2023\nID;cause\n1;ipre", "a,b\nx,y,z"]
+)
+def test_a_first_row_that_is_no_header_is_told_as_such(tmp_path: Path, text: str) -> None:
+    assert refused(of_file(csv(tmp_path, text)), tmp_path)[0] == (
+        "deaths.csv: has no column 'ID'; row 1 does not look like a header; it must hold the names of the "
+        "columns"
+    )
+
+
 def test_duplicates_are_found_over_files_and_strata_of_one_algorithm(tmp_path: Path) -> None:
     one = csv(tmp_path, "ID,cause,province\n1,ipre,A\n2,ipre,A", "a.csv")
     two = csv(tmp_path, "ID,cause,province\n3,ipre,B\n1,ipre,B", "b.csv")
@@ -81,7 +112,7 @@ def test_duplicates_are_found_over_files_and_strata_of_one_algorithm(tmp_path: P
 
 
 def test_many_bad_rows_show_the_first_five_and_the_number_of_the_others(tmp_path: Path) -> None:
-    path = csv(tmp_path, "ID,cause\n" + "\n".join(",ipre" for _ in range(12)))
+    path = csv(tmp_path, "ID,cause\n" + "\n".join(",ipre" for _ in range(12)) + "\n1,ipre")
     assert refused(of_file(path), tmp_path) == [
         "deaths.csv, column 'ID', rows 2, 3, 4, 5, 6 and 7 more: 12 rows without an ID",
         GO_ON,
