@@ -45,8 +45,6 @@ def _choices(request: CalibrationRequest) -> Iterator[str]:
     """Defaults that change results, in words."""
     on = "on" if request.path_correction_used else "off"
     yield f"Path correction is {on}; shrinkage is {request.shrinkage_used:g}."
-    if request.ensemble and not request.ensemble_used:
-        yield "There is no ensemble: it takes at least two algorithms."
 
 
 def _served_by_other(job: Job) -> Iterator[str]:

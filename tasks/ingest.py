@@ -32,6 +32,7 @@ from tasks.ingest_columns import (
 )
 from tasks.ingest_files import find_files
 from tasks.ingest_judge import judge
+from tasks.ingest_notes import notes_on_records
 from tasks.ingest_problems import Problems, nothing_to_use
 from tasks.ingest_read import Batch, FileReader, inline_batches
 from tasks.ingest_reduce import MAX_DISTINCT, MEMORY, Records, TooManyValues
@@ -80,7 +81,9 @@ def tabulate(
         found = Problems(records, request, causes, names, plans).run()
         if found := found or nothing_to_use(records, request):
             raise InputError(found)
-        tabulation = _tabulation(tables(records, request), sources, request)
+        found_tables = tables(records, request)
+        notes = _notes(sources, request) + notes_on_records(records, found_tables["causes"], request)
+        tabulation = _tabulation(found_tables, sources, request, notes)
     check_records_add_up(tabulation)
     read, received = (
         sum(source.records for source in sources),
@@ -198,7 +201,10 @@ def _add(records: Records, number: int, plan: Plan, batch: Batch) -> int:
 
 
 def _tabulation(
-    found: dict[str, pa.Table], sources: Sequence[_Source], request: CalibrationRequest
+    found: dict[str, pa.Table],
+    sources: Sequence[_Source],
+    request: CalibrationRequest,
+    notes: list[str],
 ) -> Tabulation:
     readers = [source.reader for source in sources if source.reader is not None]
     if readers:
@@ -208,7 +214,7 @@ def _tabulation(
         data = json.dumps(request.input.counts, sort_keys=True).encode()
         checksum = hashlib.sha256(data).hexdigest()
         listed = [{"uri": INLINE, "bytes": len(data), "sha256": checksum}]
-    return Tabulation(**found, checksum=checksum, sources=listed, notes=_notes(sources, request))
+    return Tabulation(**found, checksum=checksum, sources=listed, notes=notes)
 
 
 def _notes(sources: Sequence[_Source], request: CalibrationRequest) -> list[str]:

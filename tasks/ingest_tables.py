@@ -81,8 +81,8 @@ def _strata(records: Records, request: CalibrationRequest) -> pa.Table:
     asked = f"""SELECT p.stratum, r.id, a.name, r.n FROM records r JOIN place p USING ({_using(request)})
         JOIN algorithm_label a ON a.code = r.algorithm WHERE a.state = '{OK}'"""
     if records.has_ids:
-        deaths = f"""SELECT stratum, count(*) AS deaths FROM
-            (SELECT DISTINCT stratum, id FROM ({asked}) WHERE id IS NOT NULL) GROUP BY stratum"""
+        _see(records, request, asked)
+        deaths = "SELECT stratum, sum(deaths)::BIGINT AS deaths FROM seen GROUP BY stratum"
     else:
         deaths = f"""SELECT stratum, max(total)::BIGINT AS deaths FROM
             (SELECT stratum, name, sum(n) AS total FROM ({asked}) GROUP BY ALL) GROUP BY stratum"""
@@ -94,6 +94,16 @@ def _strata(records: Records, request: CalibrationRequest) -> pa.Table:
     return records.query(
         f"""SELECT DISTINCT stratum, {shown}, coalesce(d.deaths, 0) AS deaths
         FROM place LEFT JOIN ({deaths}) d USING (stratum) ORDER BY stratum"""
+    )
+
+
+def _see(records: Records, request: CalibrationRequest, asked: str) -> None:
+    """The table `seen`: deaths by stratum and `members`, the algorithms that have them (bit k: the k-th)."""
+    bits = " ".join(f"WHEN '{name}' THEN {1 << k}" for k, name in enumerate(request.algorithms))
+    records.db.execute(
+        f"""CREATE TEMP TABLE seen AS SELECT stratum, members, count(*) AS deaths FROM
+            (SELECT stratum, id, bit_or((CASE name {bits} END)::HUGEINT) AS members FROM ({asked})
+            WHERE id IS NOT NULL GROUP BY stratum, id) GROUP BY stratum, members"""
     )
 
 
