@@ -1,5 +1,7 @@
 """Writers that are killed: `python killed_writer.py ROOT` reads lines `RUN CALL` and writes that run so far.
 
+With a third word, `replace`, they publish other content in place of the run that is there.
+
 Each run is written by a forked process that ends itself with SIGKILL at that function call (0: never),
 counted over all its threads; so it dies anywhere, in the middle of a write too. After each the line
 `RUN killed|done CALLS`.
@@ -32,15 +34,22 @@ def write_run(root: str, run: str) -> None:
     publish(root, run)
 
 
+def replace_run(root: str, run: str) -> store.Manifest:
+    """Publish other content, with as many rows, in place of that of `write_run`."""
+    made = made_run.tables(made_run.places(["Gaza", "Tete"]), seed=2, constants={"run": run})
+    parts = {name: [made[name]] for name in TABLES}
+    return store.publish(root, run, parts, made_run.description(), replace=True)
+
+
 def publish(root: str, run: str) -> store.Manifest:
     """Publish the chunks of `write_run`."""
     parts = {
-        name: (store.read_chunk(root, run, chunk, name) for chunk in ("first", "second")) for name in TABLES
+        name: [store.read_chunk(root, run, chunk, name) for chunk in ("first", "second")] for name in TABLES
     }
     return store.publish(root, run, parts, made_run.description())
 
 
-def _forked(root: str, run: str, last: int) -> str:
+def _forked(root: str, run: str, last: int, *how: str) -> str:
     read, write = os.pipe()
     child = os.fork()
     if child:
@@ -62,7 +71,7 @@ def _forked(root: str, run: str, last: int) -> str:
     threading.setprofile(tick)
     sys.setprofile(tick)
     try:
-        write_run(root, run)
+        (replace_run if how else write_run)(root, run)
         sys.setprofile(None)
         os.write(write, str(seen[0]).encode())
     except BaseException as error:
@@ -75,5 +84,5 @@ if __name__ == "__main__":
     # what every writer needs is loaded once, before the first fork; no thread runs yet
     assert botocore.session and fsspec and s3fs
     for line in sys.stdin:
-        name, call = line.split()
-        print(_forked(sys.argv[1], name, int(call)), flush=True)
+        name, call, *how = line.split()
+        print(_forked(sys.argv[1], name, int(call), *how), flush=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from killed_writer import publish, write_run
+from killed_writer import publish, replace_run, write_run
 from watched_store import look, watched
 
 from tasks import store
@@ -64,6 +65,49 @@ def test_writers_killed_anywhere_leave_no_half_run_and_their_runs_can_be_finishe
             write_run(root, run)
     assert look(root) == sorted([*runs, "moz-undisturbed"])
     assert len(_dataset(root)) == len(runs) + 1
+
+
+def test_writers_killed_anywhere_while_they_replace_a_run_leave_it_or_the_new_one_whole(
+    root: str, place: str
+) -> None:
+    script = [sys.executable, str(Path(__file__).parent / "killed_writer.py"), root]
+    kills = KILLS[place] // 2
+    runs = [f"moz-{number:012x}" for number in range(kills + 1)]
+    for run in runs:
+        write_run(root, run)
+    old = {run: store.find_run(root, run) for run in runs}
+    with (
+        subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writers,
+        watched(root, replaced=True) as looks,
+    ):
+        assert writers.stdin and writers.stdout
+
+        def replace(run: str, last_call: int) -> tuple[str, int]:
+            writers.stdin.write(f"{run} {last_call} replace\n")
+            writers.stdin.flush()
+            name, end, calls = writers.stdout.readline().split()
+            assert name == run
+            return end, int(calls)
+
+        end, calls = replace(runs[-1], 0)
+        assert end == "done"
+        points = random.Random(2)
+        killed = [replace(run, points.randrange(calls // 2, calls))[0] for run in runs[:-1]]
+        writers.stdin.close()
+    assert killed.count("killed") >= kills // 2
+    assert looks and min(looks) == len(runs)
+    for run in runs:
+        assert store.finished_chunks(root, run) == {"first", "second"}
+        manifest = replace_run(root, run)
+        assert store.find_run(root, run) == manifest and "staged" not in manifest
+        assert {f["path"]: f["sha256"] for f in manifest["files"]} != {
+            f["path"]: f["sha256"] for f in old[run]["files"]
+        }
+    assert look(root) == sorted(runs)
+    assert len(_dataset(root)) == len(runs)
+    store.clean_work(root, timedelta(0), now=datetime.now(UTC) + timedelta(hours=1))
+    names = {"csmf.parquet", "draws.parquet", "manifest.json", "timings.json"}
+    assert set(store.Storage(root).files("runs")) == {f"runs/{run}/{name}" for run in runs for name in names}
 
 
 def test_two_writers_of_one_run_at_once_do_no_harm(root: str) -> None:

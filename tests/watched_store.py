@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pyarrow.parquet as pq
 
 from tasks import store
+from tasks.errors import StateError
 from tasks.storage import Storage
 
 
@@ -17,9 +18,7 @@ def look(root: str, known: set[str] | None = None) -> list[str]:
     """Read what is visible, runs and the dataset over all runs: it must be whole. Skips `known` runs."""
     manifests = {m["run"]: m for m in store.list_runs(root)}
     for run in manifests.keys() - (known or set()):
-        results = store.Results(root, manifests[run])
-        for file in results.manifest["files"]:
-            assert results.table(file["path"].removesuffix(".parquet")).num_rows == file["rows"]
+        _read_whole(store.Results(root, manifests[run]))
     storage = Storage(root)
     in_dataset = {path.split("/")[-2].removeprefix("run="): path for path in storage.files("csmf")}
     for run in in_dataset.keys() - (known or set()):
@@ -33,16 +32,30 @@ def look(root: str, known: set[str] | None = None) -> list[str]:
     return sorted(manifests)
 
 
+def _read_whole(results: store.Results) -> None:
+    """Read every table; those of the run that replaced it if that happens meanwhile."""
+    try:
+        for file in results.manifest["files"]:
+            assert results.table(file["path"].removesuffix(".parquet")).num_rows == file["rows"]
+    except StateError:
+        manifest = store.find_run(results.root, results.manifest["run"])
+        assert manifest is not None and manifest != results.manifest
+        _read_whole(store.Results(results.root, manifest))
+
+
 @contextmanager
-def watched(root: str) -> Iterator[list[int]]:
-    """Look all the while; yields the number of runs seen in each look, and raises what a look found wrong."""
+def watched(root: str, *, replaced: bool = False) -> Iterator[list[int]]:
+    """Look all the while; yields the number of runs seen in each look, and raises what a look found wrong.
+
+    Runs that were found whole are not looked at again, unless runs are `replaced`.
+    """
     ended, failures, looks = threading.Event(), list[BaseException](), list[int]()
     known: set[str] = set()
 
     def watch() -> None:
         while not ended.is_set():
             try:
-                looks.append(len(look(root, known)))
+                looks.append(len(look(root, None if replaced else known)))
             except BaseException as error:
                 failures.append(error)  # raised below, in the test's own thread
                 return
