@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.flags import FLAGS
-from tasks.schema import ALL, split_flags
+from tasks.schema import ALL, ENSEMBLE, split_flags
 from tasks.store import Results
-from tasks.verdict_rules import VERDICTS, worst
-from tasks.view import Unit, View
+from tasks.verdict_rules import worst
+from tasks.view import SHOWN, Unit, View
 from tasks.words import NOTHING, Words, words
 
 
@@ -55,6 +55,7 @@ def run_caveats(results: Results, language: str = "en") -> list[str]:
         *warnings(view, say),
         mixed_verdicts(view, view.strata, say)[0],
         *say.flags(raised - ({"illustrative"} if view.manifest["inventory"]["illustrative"] else set())),
+        *ensemble_note(view.algorithms, say),
         inventory_line(view, say),
     ]
 
@@ -80,24 +81,35 @@ def caveat_lines(view: View, unit: Unit, algorithms: Sequence[str], say: Words) 
     """Verdict of each result of a unit, the flags raised, the source: the foot of a picture."""
     by_verdict: dict[str, list[str]] = {}
     for algorithm in algorithms:
-        by_verdict.setdefault(view.verdict(unit, algorithm), []).append(say.algorithm(algorithm))
+        by_verdict.setdefault(view.shown_verdict(unit, algorithm), []).append(say.algorithm(algorithm))
     verdicts = [
         say.pair(say(f"verdicts.{verdict}"), say.listing(by_verdict[verdict])) + "."
-        for verdict in reversed(VERDICTS)
+        for verdict in reversed(SHOWN)
         if verdict in by_verdict
     ]
     results = [(unit, algorithm) for algorithm in algorithms]
-    return [" ".join(verdicts), *_flags_raised(view, results, say, count=False), inventory_line(view, say)]
+    return [
+        " ".join(verdicts),
+        *_flags_raised(view, results, say, count=False),
+        *ensemble_note(algorithms, say),
+        inventory_line(view, say),
+    ]
+
+
+def ensemble_note(algorithms: Iterable[str | None], say: Words) -> list[str]:
+    """What is to be said beside every ensemble: its intervals are too narrow; nothing without one."""
+    return [say("report.ensemble_note")] if ENSEMBLE in algorithms else []
 
 
 def mixed_verdicts(view: View, units: Sequence[Unit], say: Words) -> list[str]:
     """How many main results have which verdict, then the source: the foot of a picture of many units."""
-    counts = Counter(view.verdict(unit, view.main(unit)) for unit in units)
-    text = "; ".join(say.pair(say(f"verdicts.{v}"), say.number(counts[v])) for v in VERDICTS if counts[v])
+    counts = Counter(view.shown_verdict(unit, view.main(unit)) for unit in units)
+    text = "; ".join(say.pair(say(f"verdicts.{v}"), say.number(counts[v])) for v in SHOWN if counts[v])
     results = [(unit, algorithm) for unit in units if (algorithm := view.main(unit))]
     return [
         say("figures.verdicts_mixed", text=text),
         *_flags_raised(view, results, say),
+        *ensemble_note((algorithm for _, algorithm in results), say),
         inventory_line(view, say),
     ]
 

@@ -9,7 +9,7 @@ from tasks.captions import provenance, run_caveats
 from tasks.schema import split_flags
 from tasks.store import Results
 from tasks.verdict_words import reasons_in_words
-from tasks.view import Unit, View
+from tasks.view import Unit, View, trusts_interval
 from tasks.words import Language, Words, words
 
 FORMAT = 1
@@ -64,26 +64,28 @@ def _unit(view: View, unit: Unit, say: Words) -> dict[str, Any]:
         "main": main,
         "verdict": view.verdict(unit, main),
         "results": [
-            _result(view, unit, algorithm) for algorithm in view.algorithms if view.fit(unit, algorithm)
+            _result(view, unit, algorithm, say) for algorithm in view.algorithms if view.fit(unit, algorithm)
         ],
     }
 
 
-def _result(view: View, unit: Unit, algorithm: str) -> dict[str, Any]:
+def _result(view: View, unit: Unit, algorithm: str, say: Words) -> dict[str, Any]:
     fit = view.fit(unit, algorithm)
     return {
         "algorithm": algorithm,
         "status": fit.get("status"),
         "verdict": view.verdict(unit, algorithm),
+        "verdict_in_words": say(f"verdicts.{view.shown_verdict(unit, algorithm)}"),
         "reasons": _codes(fit.get("verdict_codes")),
         "lambda": fit.get("lambda"),
-        "causes": [_cause(row) for row in view.rows(unit, algorithm)],
+        "causes": [_cause(view, row, say) for row in view.rows(unit, algorithm)],
     }
 
 
-def _cause(row: dict[str, Any]) -> dict[str, Any]:
+def _cause(view: View, row: dict[str, Any], say: Words) -> dict[str, Any]:
     kept = {
         name: row[name] for name in ("cause", "deaths", "raw", "mean", "q025", "q975", "status", "verdict")
     }
     flags = split_flags(row["flags"] or "")
+    kept |= {"quoted": view.quoted(row, say), "interval_too_narrow": not trusts_interval(row)}
     return {**kept, "flags": flags, "reasons": _codes(row["verdict_codes"])}

@@ -26,13 +26,15 @@ from tasks.figures_style import (
     wrap,
 )
 from tasks.schema import ENSEMBLE, split_flags
-from tasks.view import Unit, View
+from tasks.view import Unit, View, trusts_interval
 from tasks.words import Words
 
 _ROW = 0.168  # inches
 _GAP = 0.5  # rows between causes
 _Rows = dict[tuple[str, str], dict[str, Any]]  # by algorithm and cause
-_LEFT, _WIDTH = 0.315, 0.50  # of the axes, as fractions of the figure's width
+# Of the axes, as fractions of the figure's width; NARROW leaves room for "wider than" beside the marks.
+_LEFT, _WIDTH, _NARROW = 0.315, 0.50, 0.41
+_CAUSES = -0.3025  # where the names of causes begin, from the axes' left edge
 
 
 def csmf_picture(view: View, unit: Unit, say: Words) -> Picture:
@@ -50,7 +52,8 @@ def csmf_picture(view: View, unit: Unit, say: Words) -> Picture:
             height,
             warning(view, say),
         )
-        axes = sheet.axes(_LEFT, sheet.fraction(0.42), _WIDTH, 1 - sheet.fraction(0.42 + LEGEND))
+        width = _WIDTH if all(map(trusts_interval, rows.values())) else _NARROW
+        axes = sheet.axes(_LEFT, sheet.fraction(0.42), width, 1 - sheet.fraction(0.42 + LEGEND))
         _draw(axes, view, causes, algorithms, rows, say)
         sheet.legend(_legend(say))
     return Picture(f"csmf-{slug(unit)}", f"{title}, {unit.label(say)}", _alt(view, unit, say), sheet.figure)
@@ -78,7 +81,7 @@ def _draw(axes: Axes, view: View, causes: list[str], algorithms: list[str], rows
         points = [
             (p * pitch + offset, rows[algorithm, c]) for p, c in enumerate(causes) if (algorithm, c) in rows
         ]
-        _mark(axes, view, points, _look(algorithms, algorithm), limit)
+        _mark(axes, points, _look(algorithms, algorithm), limit)
     axes.set(ylim=(len(causes) * pitch - 0.5 - _GAP / 2, -0.5 - _GAP / 2), xlim=(0, limit), yticks=[])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color="#c9ccd1", lw=0.5, zorder=0.5)
@@ -91,10 +94,11 @@ def _name_cause(axes: Axes, top: float, cause: str, rows: list[dict[str, Any]], 
     name = wrap(say.cause(cause), 18 if several else 30)
     middle = top + (len(rows) - 1) / 2
     disagree = any("algorithms_disagree" in split_flags(row["flags"] or "") for row in rows)
-    _beside(axes, -0.605, middle - 0.5 * disagree, name, weight="bold", size=8, ha="left")
+    left = _CAUSES / axes.get_position().width
+    _beside(axes, left, middle - 0.5 * disagree, name, weight="bold", size=8, ha="left")
     if disagree:
         below = middle + 0.55 * (name.count("\n") + 1)
-        _beside(axes, -0.605, below, say("flag_names.algorithms_disagree"), size=7, ha="left", color=WARNING)
+        _beside(axes, left, below, say("flag_names.algorithms_disagree"), size=7, ha="left", color=WARNING)
 
 
 def _look(algorithms: list[str], algorithm: str) -> tuple[str, str]:
@@ -106,7 +110,7 @@ def _look(algorithms: list[str], algorithm: str) -> tuple[str, str]:
 
 
 def _mark(
-    axes: Axes, view: View, points: list[tuple[float, dict[str, Any]]], look: tuple[str, str], limit: float
+    axes: Axes, points: list[tuple[float, dict[str, Any]]], look: tuple[str, str], limit: float
 ) -> None:
     """The marks of one algorithm; few calls for many points, as each call costs time."""
     colour, marker = look
@@ -129,7 +133,7 @@ def _mark(
     )
     calibrated = [(y, row) for y, row in points if row["status"] == "calibrated" and row["q025"] is not None]
     for trusted, line in ((True, "-"), (False, BROKEN)):
-        kept = [(y, row) for y, row in calibrated if view.trusts_interval(row) == trusted]
+        kept = [(y, row) for y, row in calibrated if trusts_interval(row) == trusted]
         low, high = ([min(100 * row[q], limit) for _, row in kept] for q in ("q025", "q975"))
         axes.hlines([y for y, _ in kept], low, high, color=colour, lw=1.7, ls=line, zorder=2)
     for refused, face in ((True, PAPER), (False, colour)):

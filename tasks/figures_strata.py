@@ -23,7 +23,7 @@ from tasks.figures_style import (
     style,
     wrap,
 )
-from tasks.view import Unit, View
+from tasks.view import Unit, View, trusts_interval
 from tasks.words import Words
 
 AT_MOST = 24  # rows: more cannot be read
@@ -63,7 +63,7 @@ def strata_picture(view: View, units: Sequence[Unit], say: Words) -> Picture | N
         sheet = _sheet(view, units, shown, title, len(causes), say)
         limit = percent_ceiling(max((r["q975"] or r["mean"] or 0 for r in rows.values()), default=0))
         for place, axes in enumerate(_grid(sheet, len(causes), len(shown))):
-            _panel(axes, view, [rows.get((unit, causes[place])) for unit in shown], limit)
+            _panel(axes, [rows.get((unit, causes[place])) for unit in shown], limit)
             axes.set_title(wrap(say.cause(causes[place]), 26), size=8)
             names = (
                 [wrap(unit.name(say), 26) for unit in shown] if place % _COLUMNS == 0 else [""] * len(shown)
@@ -112,7 +112,7 @@ def _grid(sheet: Sheet, panels: int, rows: int) -> list[Axes]:
     ]
 
 
-def _panel(axes: Axes, view: View, rows: list[dict[str, Any] | None], limit: float) -> None:
+def _panel(axes: Axes, rows: list[dict[str, Any] | None], limit: float) -> None:
     """One row a unit; few calls for many points, as each call costs time."""
     there = [(y, row) for y, row in enumerate(rows) if row is not None and row["mean"] is not None]
     blue = PALETTE[0]
@@ -129,7 +129,7 @@ def _panel(axes: Axes, view: View, rows: list[dict[str, Any] | None], limit: flo
     )
     calibrated = [(y, row) for y, row in there if row["status"] == "calibrated" and row["q025"] is not None]
     for trusted, line in ((True, "-"), (False, BROKEN)):
-        kept = [(y, row) for y, row in calibrated if view.trusts_interval(row) == trusted]
+        kept = [(y, row) for y, row in calibrated if trusts_interval(row) == trusted]
         low, high = ([min(100 * row[q], limit) for _, row in kept] for q in ("q025", "q975"))
         axes.hlines([y for y, _ in kept], low, high, color=blue, lw=1.3, ls=line, zorder=2)
     for refused, face in ((True, PAPER), (False, blue)):

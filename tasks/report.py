@@ -11,8 +11,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tasks.captions import caveat_lines, run_verdict
-from tasks.report_parts import main_units, sections, summary_sentences
+from tasks.captions import caveat_lines, ensemble_note, run_verdict
+from tasks.report_parts import disagreements, main_units, sections, summary_sentences
 from tasks.report_tables import reasons
 from tasks.store import Results
 from tasks.view import View
@@ -38,10 +38,16 @@ def markdown_summary(results: Results, language: Language = "en") -> str:
     lines += [f"{sentence}\n" for sentence in summary_sentences(view, say)]
     for unit in main_units(view):
         main = view.main(unit)
-        lines += [f"## {_plain(unit.label(say))}", "", f"**{say(f'verdicts.{view.verdict(unit, main)}')}**"]
+        lines += [
+            f"## {_plain(unit.label(say))}",
+            "",
+            f"**{say(f'verdicts.{view.shown_verdict(unit, main)}')}**",
+        ]
         if main is not None:
             lines += ["", *_markdown_table(view, unit, main, say), ""]
             lines += [f"- {_plain(sentence)}" for sentence in reasons(view, unit, main, say)]
+            lines += [f"- {_plain(sentence)}" for sentence in disagreements(view, unit, say)]
+            lines += [f"- {_plain(sentence)}" for sentence in ensemble_note([main], say)]
             lines += ["", *caveat_lines(view, unit, [main], say)[-1:]]
         lines.append("")
     return "\n".join(lines)
@@ -69,7 +75,7 @@ def _summary_row(view: View, unit: Any, say: Any) -> dict[str, str]:
         say("columns.stratum"): unit.label(say),
         say("columns.deaths"): say.number(unit.deaths),
         say("columns.algorithm"): say.algorithm(main) if main else "",
-        say("columns.verdict"): say(f"verdicts.{view.verdict(unit, main)}"),
+        say("columns.verdict"): say(f"verdicts.{view.shown_verdict(unit, main)}"),
         say("columns.mean"): "; ".join(largest),
         say("columns.reasons"): " ".join(reasons(view, unit, main, say)) if main else "",
     }
@@ -79,7 +85,7 @@ def _markdown_table(view: View, unit: Any, algorithm: str, say: Any) -> list[str
     head = [say(f"columns.{name}") for name in ("cause", "raw", "mean", "interval")]
     lines = [f"| {' | '.join(head)} |", "|---|---:|---:|---:|"]
     for row in view.rows(unit, algorithm):
-        figures = (say.percent(row["raw"]), *say.estimate(row["mean"], row["q025"], row["q975"]))
+        figures = (say.percent(row["raw"]), *view.quotable(row, say))
         lines.append(f"| {_plain(say.cause(row['cause']))} | {' | '.join(figures)} |")
     return lines
 

@@ -9,7 +9,7 @@ from typing import Any
 from tasks.figures_records import records_by
 from tasks.flags import FLAGS
 from tasks.report_tables import Table
-from tasks.schema import DISPOSITIONS, split_flags
+from tasks.schema import DISPOSITIONS, ENSEMBLE, split_flags
 from tasks.verdict_rules import VERDICTS
 from tasks.verdict_words import reasons_in_short
 from tasks.view import Unit, View
@@ -111,12 +111,13 @@ def fits(view: View, units: Sequence[Unit], at_most: int, say: Words) -> Table:
 
 def _fit_row(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:
     fit = view.fit(unit, algorithm)
+    pooled = algorithm == ENSEMBLE and "deaths" in fit  # every death as often as there are algorithms
     ess = [value for value in (fit.get("ess_bulk"), fit.get("ess_tail")) if value is not None]
     return [
         unit.label(say),
         say.algorithm(algorithm),
-        say(f"verdicts_short.{view.verdict(unit, algorithm)}"),
-        say.number(fit.get("deaths", fit.get("weight"))),
+        say(f"verdicts_short.{view.shown_verdict(unit, algorithm)}"),
+        NOTHING if pooled else say.number(fit.get("deaths", fit.get("weight"))),
         say.decimal(fit.get("lambda"), 2),
         say.decimal(fit.get("rhat"), 3),
         say.number(min(ess, default=None)),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from tasks import report_lists as lists
 from tasks import report_tables as tables
-from tasks.captions import provenance, warnings
+from tasks.captions import provenance, unit_title, warnings
 from tasks.figures_csmf import csmf_picture
 from tasks.figures_map import map_pictures
 from tasks.figures_matrix import matrix_picture
@@ -22,10 +22,10 @@ from tasks.figures_style import Picture
 from tasks.figures_trends import trend_pictures
 from tasks.inline_svg import inline
 from tasks.report_tables import Table
-from tasks.schema import ENSEMBLE
+from tasks.schema import ENSEMBLE, split_flags
 from tasks.verdict_rules import VERDICTS
-from tasks.view import Unit, View
-from tasks.words import NOTHING, Words
+from tasks.view import SHOWN, Unit, View
+from tasks.words import Words
 
 CARDS = 4  # units in the section "In brief"
 DETAILED = 16  # units with all their figures
@@ -128,7 +128,7 @@ def sections(view: View, say: Words, boundaries: str | None) -> dict[str, Any]:
         **_methods(view, say),
         "citations": CITATIONS,
         "provenance": _provenance(view, say),
-        "verdicts": VERDICTS,
+        "verdicts": [verdict for verdict in SHOWN if verdict in VERDICTS or view.totals],
     }
 
 
@@ -157,7 +157,7 @@ def _card(view: View, unit: Unit, pictures: _Pictures, say: Words) -> Card:
     main = view.main(unit)
     return Card(
         unit.label(say),
-        view.verdict(unit, main),
+        view.shown_verdict(unit, main),
         _card_sentences(view, unit, main, say),
         tables.reasons(view, unit, main, say) if main else [_no_result(view, unit, say)],
         tables.brief(view, unit, main, say) if main else None,
@@ -178,20 +178,39 @@ def _card_sentences(view: View, unit: Unit, main: str | None, say: Words) -> lis
         return sentences
     rows = [row for row in view.rows(unit, main) if row["mean"] is not None]
     top = max(rows, key=lambda row: row["mean"])
-    share, interval = tables.quotable(view, top, say)
-    between = say("report.largest_interval", interval=interval) if interval != NOTHING else ""
+    share, interval = view.quotable(top, say)
+    between = say("report.largest_interval", interval=interval) if interval else ""
     sentences.append(say("report.largest", cause=say.cause(top["cause"]), share=share, interval=between))
     moved = max(rows, key=lambda row: abs(row["mean"] - row["raw"]))
     if abs(moved["mean"] - moved["raw"]) >= 0.005:
         before, after = say.percent(moved["raw"]), say.percent(moved["mean"])
         sentences.append(say("report.moved_most", cause=say.cause(moved["cause"]), raw=before, mean=after))
+    sentences += disagreements(view, unit, say)
     sentences.append(say("report.main_result", algorithm=say.algorithm(main)))
     others = [
-        say.pair(say.algorithm(a), say(f"verdicts.{view.verdict(unit, a)}"))
+        say.pair(say.algorithm(a), say(f"verdicts.{view.shown_verdict(unit, a)}"))
         for a in view.algorithms
         if a != main and view.fit(unit, a)
     ]
     return [*sentences, *([say("report.other_results", text="; ".join(others))] if others else [])]
+
+
+def disagreements(view: View, unit: Unit, say: Words) -> list[str]:
+    """For each cause on which the algorithms contradict each other, what each of them says."""
+    found: dict[str, list[str]] = {}
+    doubtful = set()
+    for algorithm in view.fitted(unit):
+        for row in view.rows(unit, algorithm):
+            share, _ = view.quotable(row, say)
+            by = "ensemble" if algorithm == ENSEMBLE else "algorithm"
+            text = say(f"report.share_by_{by}", share=share, algorithm=say.algorithm(algorithm))
+            found.setdefault(row["cause"], []).append(text)
+            doubtful |= {row["cause"]} if "algorithms_disagree" in split_flags(row["flags"] or "") else set()
+    return [
+        say("report.disagreement", cause=say.cause(cause), text=say.listing(found[cause]))
+        for cause in view.causes([unit])
+        if cause in doubtful
+    ]
 
 
 def _detailed(view: View, main: Sequence[Unit]) -> list[Unit]:
@@ -204,14 +223,16 @@ def _detail(view: View, unit: Unit, drawn: bool, pictures: _Pictures, say: Words
     results = [
         Result(
             say.algorithm(algorithm),
-            view.verdict(unit, algorithm),
+            view.shown_verdict(unit, algorithm),
             tables.reasons(view, unit, algorithm, say),
             tables.estimates(view, unit, algorithm, say),
         )
         for algorithm in view.algorithms
         if view.rows(unit, algorithm)
     ]
-    return Detail(unit.label(say), pictures.show(csmf_picture(view, unit, say)) if drawn else None, results)
+    return Detail(
+        unit_title(unit, say), pictures.show(csmf_picture(view, unit, say)) if drawn else None, results
+    )
 
 
 def _strata(view: View, say: Words) -> dict[str, Any]:

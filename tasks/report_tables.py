@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.schema import split_flags
+from tasks.captions import ensemble_note
+from tasks.schema import ENSEMBLE, split_flags
 from tasks.verdict_rules import VERDICTS
 from tasks.verdict_words import reasons_in_words
-from tasks.view import Unit, View
+from tasks.view import Unit, View, interval_in_words, shown_verdict, trusts_interval
 from tasks.words import NOTHING, Words
 
 
@@ -18,7 +19,8 @@ from tasks.words import NOTHING, Words
 class Table:
     """A table as it is shown: the first column heads its rows; `numeric` columns are set right.
 
-    `verdicts`: verdict of each row, for its colour; empty where rows have none.
+    `verdicts`: verdict of each row, for its colour; empty where rows have none. `note`: a
+    sentence below the table. `under`: the column that narrow screens show below the one before it.
     """
 
     caption: str
@@ -26,6 +28,8 @@ class Table:
     rows: Sequence[Sequence[str]]
     numeric: frozenset[int] = frozenset()
     verdicts: Sequence[str] = field(default=())
+    note: str = ""
+    under: int | None = None
 
 
 def estimates(view: View, unit: Unit, algorithm: str, say: Words) -> Table:
@@ -37,26 +41,30 @@ def estimates(view: View, unit: Unit, algorithm: str, say: Words) -> Table:
     return Table(
         f"{unit.label(say)} · {say.algorithm(algorithm)}",
         [*head, last, column["verdict"]],
-        [_estimate(row, unit, say) for row in rows],
+        [_estimate(row, unit, algorithm, say) for row in rows],
         frozenset(range(1, 7)),
         [row["verdict"] or "" for row in rows],
+        note=" ".join(ensemble_note([algorithm], say)),
+        under=4,
     )
 
 
-def _estimate(row: Mapping[str, Any], unit: Unit, say: Words) -> list[str]:
+def _estimate(row: Mapping[str, Any], unit: Unit, algorithm: str, say: Words) -> list[str]:
+    """The cells of one cause; an ensemble has no deaths of its own, its algorithms saw the same ones."""
     calibrated = row["status"] == "calibrated"
     interval = say.interval(row["q025"], row["q975"], 1)
+    interval = interval_in_words(interval, say, trusted=trusts_interval(row))
     if not interval and row["mean"] is not None:
         interval = say("report.interval_none")
     return [
         say.cause(row["cause"]),
-        say.number(row["deaths"]),
+        NOTHING if algorithm == ENSEMBLE else say.number(row["deaths"]),
         say.percent(row["raw"], 1),
         say.percent(row["mean"], 1),
         interval or NOTHING,
         _points(row, say) if calibrated else NOTHING,
         say.number(row["estimated_deaths"] if unit.is_total else row["calibrated_deaths"]),
-        say(f"verdicts_short.{row['verdict']}") if row["verdict"] else NOTHING,
+        say(f"verdicts_short.{shown_verdict(row)}") if row["verdict"] else NOTHING,
     ]
 
 
@@ -80,22 +88,15 @@ def brief(view: View, unit: Unit, algorithm: str, say: Words) -> Table:
             [
                 say.cause(row["cause"]),
                 say.percent(row["raw"]),
-                *quotable(view, row, say),
+                *(text or NOTHING for text in view.quotable(row, say)),
                 _of_cause(row, say),
             ]
             for row in rows
         ],
         frozenset((1, 2, 3)),
+        note=" ".join(ensemble_note([algorithm], say)),
+        under=3,
     )
-
-
-def quotable(view: View, row: Mapping[str, Any], say: Words) -> tuple[str, str]:
-    """Share and interval; of an interval that is too narrow it is said that the true one is wider."""
-    trusted = view.trusts_interval(row)
-    share, interval = say.estimate(row["mean"], row["q025"], row["q975"], trusted=trusted)
-    if interval and not trusted:
-        interval = say("report.wider_than", interval=interval)
-    return share, interval or NOTHING
 
 
 def _of_cause(row: Mapping[str, Any], say: Words) -> str:
@@ -130,6 +131,7 @@ def overview(view: View, units: Sequence[Unit], caption: str, say: Words) -> Tab
         rows,
         frozenset((1, *range(4, 4 + len(causes)))),
         [view.verdict(unit, view.main(unit)) for unit in units],
+        note=" ".join(ensemble_note((view.main(unit) for unit in units), say)),
     )
 
 
@@ -140,7 +142,7 @@ def _overview_row(view: View, unit: Unit, causes: Sequence[str], say: Words) -> 
         unit.name(say) if len(view.countries) == 1 else unit.place(say),
         say.number(unit.deaths),
         say.algorithm(main) if main else NOTHING,
-        say(f"verdicts_short.{view.verdict(unit, main)}"),
+        say(f"verdicts_short.{view.shown_verdict(unit, main)}"),
         *(view.quoted(rows[cause], say) if cause in rows else NOTHING for cause in causes),
     ]
 

@@ -19,6 +19,9 @@ from tasks.verdict_rules import TOO_NARROW
 from tasks.words import Words, in_order
 
 MISSING = "(missing)"
+SHOWN = ("publishable", "with_caution", "mean_only", "do_not_publish")
+"""What a reader is told, from the best to the worst: the verdicts, and the one for caution that is about an
+interval known to be too narrow."""
 _AGES: dict[str, int] = {age_group: place for place, age_group in enumerate(AGE_GROUPS)}
 
 
@@ -138,6 +141,10 @@ class View:
         """Verdict of a result as a whole; `do_not_publish` where there is none."""
         return (self.fit(unit, algorithm).get("verdict") if algorithm else None) or "do_not_publish"
 
+    def shown_verdict(self, unit: Unit, algorithm: str | None) -> str:
+        """The verdict of a result as its reader is told it: one of SHOWN."""
+        return shown_verdict(self.fit(unit, algorithm) if algorithm else {})
+
     def matrices(self, unit: Unit, algorithm: str) -> pd.DataFrame:
         """Matrices of an algorithm: the published of age group and country, and those used in the stratum."""
         if not self.has_table("matrices"):
@@ -146,15 +153,15 @@ class View:
         wanted = group & ((pc.field("kind") == "published") | (pc.field("stratum") == unit.stratum))
         return self._matrix_table.filter(wanted & (pc.field("algorithm") == algorithm)).to_pandas()
 
-    def trusts_interval(self, row: Mapping[str, Any]) -> bool:
-        """Whether no flag of an estimate says that its interval is too narrow."""
-        return TOO_NARROW.isdisjoint(split_flags(row["flags"] or ""))
+    def quotable(self, row: Mapping[str, Any], say: Words) -> tuple[str, str]:
+        """Share and interval; of an interval that is too narrow it is said that the true one is wider."""
+        trusted = trusts_interval(row)
+        share, interval = say.estimate(row["mean"], row["q025"], row["q975"], trusted=trusted)
+        return share, interval_in_words(interval, say, trusted=trusted)
 
     def quoted(self, row: Mapping[str, Any], say: Words) -> str:
         """`44% (31-60)`: an estimate with its interval, as one quotes it; a dash where there is none."""
-        share, interval = say.estimate(
-            row["mean"], row["q025"], row["q975"], trusted=self.trusts_interval(row)
-        )
+        share, interval = self.quotable(row, say)
         return share + (f" ({interval})" if interval else "")
 
     def causes(self, units: Iterable[Unit]) -> list[str]:
@@ -196,6 +203,23 @@ class View:
     def _unit(self, level: str, row: dict[str, Any], deaths: float) -> Unit:
         values = {name: row[name] for name in self.columns}
         return Unit(level, row["stratum"], row["age_group"], row["country"], values, float(deaths))
+
+
+def shown_verdict(row: Mapping[str, Any]) -> str:
+    """The verdict of an estimate or a fit as its reader is told it: one of SHOWN."""
+    verdict = str(row.get("verdict") or "do_not_publish")
+    narrow = row.get("status") != "passed_through" and not trusts_interval(row)
+    return "mean_only" if verdict == "with_caution" and narrow else verdict
+
+
+def interval_in_words(interval: str, say: Words, *, trusted: bool) -> str:
+    """`wider than 25-39` of an interval that is too narrow; nothing of no interval."""
+    return interval if trusted or not interval else say("report.wider_than", interval=interval)
+
+
+def trusts_interval(row: Mapping[str, Any]) -> bool:
+    """Whether no flag of an estimate or a fit says that its interval is too narrow."""
+    return TOO_NARROW.isdisjoint(split_flags(row.get("flags") or ""))
 
 
 def _distinct(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:

@@ -78,8 +78,10 @@ def test_every_picture_says_its_source_and_asks_for_nothing_outside(nation, kind
 @pytest.mark.parametrize("kind", ["csmf", "strata", "trends", "map"])
 def test_every_picture_of_estimates_carries_their_verdicts_and_caveats(nation, kind):
     shown = " ".join(texts(pictures(nation, kind)[0].svg()))
-    assert "Publish with caution" in shown
-    assert "Total's interval too narrow" in shown or kind == "strata"  # strata, not totals, are compared here
+    of_strata = kind == "strata"  # strata, not totals, are compared here
+    assert ("Publish with caution" if of_strata else "Publish the mean, not the interval") in shown
+    assert "Total's interval too narrow" in shown or of_strata
+    assert "The ensemble treats its algorithms as independent" in shown
 
 
 @pytest.mark.parametrize("kind", ["csmf", "matrix", "records"])

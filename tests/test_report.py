@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,10 @@ from build_boundaries import made_up_boundaries
 from build_results import Case, build
 from report_page import Page, number, percent
 
+from tasks.export_json import json_text
 from tasks.report import artifact_table, markdown_summary, overall_verdict, render_report
+from tasks.report_parts import disagreements
+from tasks.view import View, shown_verdict, trusts_interval
 from tasks.words import LANGUAGES, words
 
 PROVINCES = ("Nampula", "Tete", "Gaza", "Sofala")
@@ -78,18 +82,20 @@ def test_every_figure_in_the_tables_is_that_of_the_parquet_table(runs, pages, na
         assert len(found) == 1
         for row in own.itertuples():
             cells = next(cells for cells in found[0]["rows"] if cells[0] == say.cause(row.cause))
-            assert number(cells[1]) == row.deaths
+            assert cells[1] == "\N{EM DASH}" if algorithm == "ensemble" else number(cells[1]) == row.deaths
             assert percent(cells[2]) == pytest.approx(row.raw, abs=0.0005 + 1e-9)
             if row.status == "no_result":
                 assert set(cells[3:7]) == {"\N{EM DASH}"}
                 continue
             assert percent(cells[3]) == pytest.approx(row.mean, abs=0.0005 + 1e-9)
             if row.status == "calibrated":
-                low, high = map(percent, cells[4].split("\N{EN DASH}"))
+                wider = say("report.wider_than", interval="")
+                assert cells[4].startswith(wider) != trusts_interval({"flags": row.flags})
+                low, high = map(percent, cells[4].removeprefix(wider).split("\N{EN DASH}"))
                 assert (low, high) == pytest.approx((row.q025, row.q975), abs=0.0005 + 1e-9)
             else:
                 assert cells[4] == say("report.interval_none")
-            assert cells[7] == say(f"verdicts_short.{row.verdict}")
+            assert cells[7] == say(f"verdicts_short.{shown_verdict(row._asdict())}")
             compared += 1
     assert compared or name == "failed"
 
@@ -156,6 +162,50 @@ def test_headings_pictures_and_tables_can_be_read_aloud(pages, name):
     assert page.labels
     assert all(len(label) > 30 for label in page.labels)
     assert all(table["caption"] and table["scopes"] == {"col", "row"} for table in page.tables)
+
+
+def test_an_interval_that_is_too_narrow_is_never_quoted_as_one_of_95_percent(runs, pages):
+    results, page = runs("nation"), Page(pages("nation"))
+    total = next(unit for unit in View(results).totals if unit.age_group == "child")
+    rows = page.table(f"{total.label(words('en'))} · Ensemble", 5)["rows"]
+    assert [cells[3][:10] for cells in rows if "\N{EN DASH}" in cells[3]] == ["wider than"] * (len(rows) - 1)
+    text = " ".join(page.text)
+    assert text.count("(95% interval wider than ") == text.count("(95% interval ") == 2
+    assert "Publish the mean, not the interval" in text
+    assert words("en")("verdict_meaning.mean_only") in text
+    for unit in json.loads(json_text(results))["units"]:
+        for cause in unit["results"][-1]["causes"]:
+            narrow = unit["level"] != "stratum"
+            assert cause["interval_too_narrow"] == narrow
+            assert ("(wider than " in cause["quoted"]) == (narrow and cause["q025"] is not None)
+
+
+def test_an_ensemble_shows_the_deaths_received_and_says_that_its_intervals_are_too_narrow(runs, pages):
+    say, page = words("en"), Page(pages("one"))
+    received = f"{int(runs('one').strata['deaths_received'].max()):,} deaths received"
+    assert any(level == 3 and text.endswith(f"{received}.") for level, text in page.headings)
+    fits = page.table("Diagnostics of each fit")["rows"]
+    assert {cells[1]: cells[3] for cells in fits}["Ensemble"] == "\N{EM DASH}"
+    text = " ".join(page.text)
+    assert text.count(say("report.ensemble_note")) == 2  # table in brief, table in full; pictures wrap it
+    single = " ".join(Page(pages("single-algorithm")).text)
+    assert say("report.ensemble_note") not in single
+
+
+def test_what_each_algorithm_says_stands_beside_a_disagreement(runs):
+    results, view = runs("every-flag"), View(runs("every-flag"))
+    flagged = results.csmf[results.csmf["flags"].str.contains("algorithms_disagree")]
+    unit = next(unit for unit in view.strata if unit.stratum == flagged["stratum"].iloc[0])
+    cause = flagged["cause"].iloc[0]
+    own = results.csmf[(results.csmf["stratum"] == unit.stratum) & (results.csmf["cause"] == cause)]
+    means = own.set_index("algorithm")["mean"]
+    found = disagreements(view, unit, words("en"))
+    assert len(found) == 1
+    assert found[0].startswith(f"The algorithms disagree. {words('en').cause(cause)}: ")
+    quoted = re.findall(r"([\d.]+)% by ([\w ]+)", found[0])
+    assert [name for _, name in quoted] == ["EAVA", "InSilicoVA", "InterVA", "the ensemble"]
+    for (share, _), mean in zip(quoted, means[["eava", "insilicova", "interva", "ensemble"]], strict=True):
+        assert abs(float(share) - 100 * mean) <= 0.5
 
 
 def test_the_verdict_and_its_reasons_stand_before_everything_else(runs, pages):
@@ -257,7 +307,10 @@ def test_the_artifact_table_has_a_row_for_each_unit_with_its_verdict(runs):
     rows = artifact_table(runs("nation"))
     assert len(rows) == 40
     assert rows[0]["Stratum"] == "Mozambique: Neonates (0\N{EN DASH}27 days)"
-    assert {row["Verdict"] for row in rows} == {"Publish with caution"}
+    assert {row["Verdict"] for row in rows[:8]} == {"Publish the mean, not the interval"}
+    assert {row["Verdict"] for row in rows} - {"Publish the mean, not the interval"} == {
+        "Publish with caution"
+    }
     assert all("interval of this total is too narrow" in row["Reasons"] for row in rows[:8])
 
 
