@@ -11,6 +11,7 @@ from tasks.algorithms import ALIASES, alias_note
 from tasks.causes import AGE_GROUPS, BROAD_CAUSES, normal
 from tasks.ingest_judge import UNKNOWN
 from tasks.ingest_reduce import Records
+from tasks.ingest_tables import MAX_MEMBERS
 from tasks.labels import MAX_LABELS, amount, show
 from tasks.request import CalibrationRequest
 
@@ -59,7 +60,7 @@ def _few(notes: Iterable[str]) -> list[str]:
 def _coverage(records: Records, request: CalibrationRequest) -> Iterator[str]:
     """Algorithms that saw clearly fewer deaths than were received, by age group and country."""
     names = request.algorithms
-    if not records.has_ids or len(names) < 2:
+    if not (records.has_ids and 2 <= len(names) <= MAX_MEMBERS):
         return
     seen: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for age_group, country, members, deaths in records.rows(

@@ -18,6 +18,8 @@ from tasks.labels import MAX_LABELS, visible
 from tasks.request import CalibrationRequest
 
 OTHER_LABELS = "(other labels)"
+MAX_MEMBERS = 62
+"""Algorithms that are told apart in one number of 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,10 @@ def _strata(records: Records, request: CalibrationRequest) -> pa.Table:
 
 def _see(records: Records, request: CalibrationRequest, asked: str) -> None:
     """The table `seen`: deaths by stratum and `members`, the algorithms that have them (bit k: the k-th)."""
-    bits = " ".join(f"WHEN '{name}' THEN {1 << k}" for k, name in enumerate(request.algorithms))
+    bits = " ".join(f"WHEN '{name}' THEN {1 << k}" for k, name in enumerate(request.algorithms[:MAX_MEMBERS]))
     records.db.execute(
         f"""CREATE TEMP TABLE seen AS SELECT stratum, members, count(*) AS deaths FROM
-            (SELECT stratum, id, bit_or((CASE name {bits} END)::HUGEINT) AS members FROM ({asked})
+            (SELECT stratum, id, bit_or((CASE name {bits} ELSE 0 END)::BIGINT) AS members FROM ({asked})
             WHERE id IS NOT NULL GROUP BY stratum, id) GROUP BY stratum, members"""
     )
 

@@ -84,7 +84,7 @@ def algorithms_once(value: Any) -> Any:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             aliases = aliases_among(name for name in value if one_name(str(name)) == twice[0])
             why = (
-                f"{', '.join(sorted(aliases))} is read as it"
+                f"also spelled {', '.join(sorted(aliases))}"
                 if aliases
                 else "upper and lower case are the same"
             )

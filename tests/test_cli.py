@@ -66,6 +66,7 @@ def test_check_shows_the_causes_the_records_and_the_cost_and_writes_nothing(vaca
     assert "neonate intrapartum ipre mapped 60" in shown
     assert "eava excluded undetermined cause 9" in shown
     assert "1 stratum in 1 task" in shown
+    assert shown.count("no ensemble") == 1
     assert [path.name for path in Path().iterdir()] == ["request.yaml"]
 
 

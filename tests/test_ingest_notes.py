@@ -65,7 +65,7 @@ def test_the_name_itself_needs_no_note() -> None:
 def test_two_versions_of_interva_are_never_taken_for_one(key: str) -> None:
     of: Any = "a.csv" if key == "uri" else {"ipre": 1}
     (problem,) = problems_of(input={key: {"InterVA4": of, "InterVA5": of}}, algorithms=["interva"])
-    assert problem.endswith("'interva' is given more than once (interva4, interva5 is read as it)")
+    assert problem.endswith("'interva' is given more than once (also spelled interva4, interva5)")
 
 
 def test_algorithms_that_saw_different_deaths_are_told_with_counts(tmp_path: Path) -> None:
