@@ -14,7 +14,7 @@ from tasks.errors import InputError
 from tasks.schema import ALL
 from tasks.store import Results
 from tasks.verdict_words import reasons_in_words
-from tasks.view import View
+from tasks.view import View, shown_verdict
 from tasks.words import words
 
 HEAD = (
@@ -178,5 +178,8 @@ def _number(number: float, value: str, mapping: Dhis2Mapping) -> str:
 def _comment(row: Mapping[str, Any]) -> str:
     """Verdict, reasons and run: what must not be separated from the value."""
     say = words("en")
-    sentences = [say(f"verdicts.{row['verdict']}") + ".", *reasons_in_words(row["verdict_codes"] or "", say)]
+    sentences = [
+        say(f"verdicts.{shown_verdict(row)}") + ".",
+        *reasons_in_words(row["verdict_codes"] or "", say),
+    ]
     return " ".join([*sentences, f"Run {row['run']}."])

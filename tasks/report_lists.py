@@ -129,7 +129,7 @@ def _fit_row(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:
 def options(view: View, say: Words) -> Table:
     """The request as it was run, one row an option."""
     rows = [
-        [key, value]
+        [_option(key, say), value]
         for key, value in _flat(view.manifest["request"])
         if not key.startswith(
             ("verdict_rules.", "input.counts.")
@@ -143,8 +143,29 @@ def rules(view: View, say: Words) -> Table:
     used = (
         (view.manifest.get("request") or {}).get("verdict_rules") or view.manifest.get("verdict_rules") or {}
     )
-    rows = [[key, value] for key, value in _flat(used)]
+    rows = [[_rule(key, say), _severity(value, say)] for key, value in _flat(used)]
     return Table(say("report.rules"), [say("columns.option"), say("columns.value")], rows)
+
+
+def _option(path: str, say: Words) -> str:
+    """An option in words, then as the request spells it."""
+    named = say.section("options").get(path.partition(".")[0])
+    return f"{named} ({path})" if named else path
+
+
+def _rule(key: str, say: Words) -> str:
+    """A rule in words, then as the request spells it."""
+    rule, _, end = key.rpartition("_")
+    severity = {"caution": "with_caution", "refuse": "do_not_publish"}.get(end)
+    name = {**say.section("flag_names"), **say.section("rule_names")}.get(rule if severity else key)
+    if name is None:
+        return key
+    return f"{say.pair(name, _severity(severity, say)) if severity else name} ({key})"
+
+
+def _severity(value: str, say: Words) -> str:
+    """What a rule calls for, in words; a limit as it is."""
+    return say("rule_names.ignore") if value == "ignore" else say.section("verdicts_short").get(value, value)
 
 
 def files(view: View, say: Words) -> Table:

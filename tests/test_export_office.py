@@ -128,7 +128,9 @@ def test_dhis2_rows_come_from_the_level_that_the_mapping_names(results):
     own = {r["dataelement"]: r for r in rows if r["orgunit"] == "OuNampula01" and r["period"] == "2023"}
     assert own["DePneuMean1"]["value"] == f"{100 * nampula['mean']:.1f}"
     assert own["DePneuDead1"]["value"] == f"{nampula['estimated_deaths']:.0f}"
-    assert own["DePneuMean1"]["comment"].startswith("Publish with caution. Strata were calibrated one by one")
+    assert own["DePneuMean1"]["comment"].startswith(
+        "Publish the mean, not the interval. Strata were calibrated one by one"
+    )
     assert tuple(rows[0]) == HEAD
 
 

@@ -240,6 +240,15 @@ def test_missing_results_are_listed_with_their_reason(runs, pages):
     assert f"{len(failed)} results are missing" in " ".join(page.text)
 
 
+def test_options_and_rules_are_said_in_words_and_as_the_request_spells_them(pages):
+    page = Page(pages("one", "fr"))
+    rules = dict(page.table("Règles du verdict")["rows"])
+    assert rules["Décès\xa0: avec prudence (deaths_caution)"] == "100"
+    assert rules["Matrices illustratives (illustrative)"] == "ne pas publier"
+    assert rules["Rien n'a bougé (estimate_is_noop)"] == "ne pas en tenir compte"
+    assert dict(page.table("Ce qui était demandé")["rows"])["Pays (country)"] == "Mozambique"
+
+
 def test_translated_pages_say_that_nobody_reviewed_them(pages):
     assert words("pt")("language.review") in " ".join(Page(pages("one", "pt")).text)
 

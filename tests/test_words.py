@@ -23,7 +23,7 @@ ENGLISH = words("en").messages
 LOOKED_UP_BY_NAME = (
     "language", "numbers", "causes", "age_groups", "age_groups_short", "verdicts", "verdicts_short",
     "verdict_meaning", "verdict_reasons", "flags", "flag_names", "statuses", "dispositions", "reasons",
-    "run_status", "levels", "columns",
+    "run_status", "levels", "columns", "rule_names", "options",
 )  # fmt: skip
 
 
