@@ -176,7 +176,7 @@ class JointSampler {
     warm_up();
     JointFit fit;
     fit.budget = work_.budget;
-    int length = std::max(least_transitions, static_cast<int>(work_.effective_draws / n_chains));
+    int length = least_transitions;
     for (int done = 0;;) {
       team_.run(n_chains, [&](int i) { sample(chains_[i], length - done); });
       done = length;
@@ -253,9 +253,15 @@ class JointSampler {
 
   void sample(JointChain& chain, int transitions) {
     for (int t = 0; t < transitions && !team_.stopping(); ++t) {
-      chain.advance(step_size_ * (0.9 + 0.2 * chain.rng.uniform()));
+      chain.advance(step_size_ * jitter(chain.rng));
       chain.record();
     }
+  }
+
+  // One transition in ten has a step down to a tenth: the way out of places that are stiffer than the rest.
+  static double jitter(Rng& rng) {
+    const double near = 0.9 + 0.2 * rng.uniform();
+    return rng.uniform() < 0.1 ? near * exp_of(-2.3 * rng.uniform()) : near;
   }
 
   diagnostics::Diagnostics diagnose(int cause, int stratum) const {  // stratum -1: the nation
