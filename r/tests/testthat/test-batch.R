@@ -223,3 +223,17 @@ test_that("bad input is refused with argument, place and value", {
           "'asphyxia', 'other'")
   ))
 })
+
+test_that("a caller outside of R is told how each stratum's fits went, one line a stratum", {
+  alphas <- list(a = synthetic_alpha(seed = 1), b = synthetic_alpha(seed = 2))
+  counts <- counts_of(a = c(300, 250, 200, 150, 100), b = c(250, 250, 250, 150, 100))
+  told <- character()
+  answer <- calibrate_batch_for_caller(
+    function(level, text) told <<- c(told, paste(level, text)), "vacal",
+    counts = counts, matrices = alphas, matrix_type = "prior", do_not_calibrate = none(alphas),
+    draws = 200, effective_draws = 200
+  )
+  expect_named(answer, "value")
+  expect_length(told, 1)
+  expect_match(told, "^info .* - a: .*effective draws; b: .*effective draws; ensemble: .*effective draws$")
+})
