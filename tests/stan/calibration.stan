@@ -12,7 +12,9 @@ transformed data {
   vector<lower=0>[C] filled[K, C];  // components outside the block are given 1 and divided out
   for (k in 1:K) {
     inside[k] = to_vector(calibrated[k]);
-    for (i in 1:C) filled[k, i] = inside[k] .* alpha[k, i] + (1 - inside[k]);
+    for (i in 1:C) {
+      filled[k, i] = calibrated[k, i] ? inside[k] .* alpha[k, i] + (1 - inside[k]) : rep_vector(1, C);
+    }
   }
 }
 parameters {
