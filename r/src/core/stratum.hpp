@@ -187,6 +187,9 @@ inline void fit_estimate(Estimate& e, const std::string& name, const Stratum& st
   try {
     e.fit = sample(problem, settings.work, {settings.seed, hash_text(stratum.name), hash_text(name)}, heartbeat);
     e.sampled = true;
+    const double stored = settings.work.draws;  // every summary rests on the stored draws, however many were drawn
+    e.fit.ess_bulk = std::min(e.fit.ess_bulk, stored);
+    e.fit.ess_tail = std::min(e.fit.ess_tail, stored);
     summarise(e, causes, reasons, settings);
   } catch (const Stopped&) {
     throw;

@@ -237,3 +237,11 @@ test_that("a caller outside of R is told how each stratum's fits went, one line 
   expect_length(told, 1)
   expect_match(told, "^info .* - a: .*effective draws; b: .*effective draws; ensemble: .*effective draws$")
 })
+
+test_that("the reported effective size is never more than the draws that the summaries rest on", {
+  alphas <- list(a = synthetic_alpha(seed = 1), b = synthetic_alpha(seed = 2))
+  counts <- counts_of(a = c(300, 250, 200, 150, 100), b = c(250, 250, 250, 150, 100))
+  r <- calibrate_batch(counts, alphas, "prior", do_not_calibrate = none(alphas), draws = 150, effective_draws = 1000)
+  expect_true(all(r$fits$ess_bulk <= 150 & r$fits$ess_tail <= 150))
+  expect_true(all(r$fits$converged))
+})
