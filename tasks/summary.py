@@ -141,9 +141,10 @@ def _notes(estimates: pd.DataFrame, fit: pd.DataFrame) -> Iterator[RenderableTyp
     for row in fit.head(1).to_dict("records"):
         if pd.notna(row.get("lambda")):
             yield Text(f"  Path correction: lambda = {row['lambda']:.2f}.")
-        told = {code.partition(":")[0] for code in (row["verdict_codes"] or "").split(";")}
-        if row["verdict_reasons"]:
-            yield Padding(Text(row["verdict_reasons"], style="yellow"), (0, 0, 0, 2))
+        codes, reasons = row["verdict_codes"], row["verdict_reasons"]  # NaN where nothing speaks against it
+        told = {code.partition(":")[0] for code in codes.split(";")} if isinstance(codes, str) else set()
+        if isinstance(reasons, str) and reasons:
+            yield Padding(Text(reasons, style="yellow"), (0, 0, 0, 2))
     yield from _warnings((_flags(estimates["flags"]) | _flags(fit["flags"])) - told)
 
 
