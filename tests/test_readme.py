@@ -48,7 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Pa
         for command in _commands():
             if command.startswith("vacal "):
                 done = CliRunner().invoke(app, shlex.split(command)[1:])
-                assert done.exit_code == 0, f"{command}\n{done.output}"
+                healthy = (0, 1) if command == "vacal doctor" else (0,)  # the tests' server has no worker
+                assert done.exit_code in healthy, f"{command}\n{done.output}"
     return folder
 
 
