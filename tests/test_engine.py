@@ -178,7 +178,9 @@ def test_what_r_says_arrives_in_whole_lines_at_its_level() -> None:
     with Pool() as pool:
         pool.call("r_side:speaking", batch(), on_message=hear, timeout=60, env=env)
     info, warning = logging.INFO, logging.WARNING
-    assert [line for line in said if "Tracing" not in line[1]] == [
+    fits = [text for _, text in said if "effective draws" in text]
+    assert [text.split(" - ")[0] for text in fits] == ["north", "south"]
+    assert [line for line in said if "Tracing" not in line[1] and line[1] not in fits] == [
         (info, "fitting"),
         (info, "strata"),
         (warning, "few deaths"),
