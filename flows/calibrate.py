@@ -189,7 +189,8 @@ def compute(job: Job, started: datetime, *, replace: bool) -> dict[str, Any]:
 def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | None]]:
     """Calibrate every chunk; returns them in the order of their strata, with the reason if R never ended one.
 
-    Such a chunk is tried once more stratum by stratum, so that one stratum does not take others with it.
+    Such a chunk is tried once more stratum by stratum, so that one stratum does not take others with it; the
+    strata of a joint fit cannot be.
     Raises EngineError if R finished nothing, or if it is not the engine of this run.
     """
     progress.start()
@@ -197,13 +198,15 @@ def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | No
         lost = calibrate_chunks(calibrate_chunk, job, job.chunks, progress, pool)
         if lost and len(lost) == len(job.chunks) > 1:
             raise EngineError(f"no chunk could be calibrated; the first: {first_line(lost)}")
-        alone = {chunk.id: chunk.singles() for chunk in job.chunks if chunk.id in lost}
+        whole = {chunk.id: lost[chunk.id] for chunk in job.chunks if chunk.id in lost and chunk.joint}
+        alone = {chunk.id: chunk.singles() for chunk in job.chunks if chunk.id in lost.keys() - whole.keys()}
         again = calibrate_chunk.with_options(retries=min(1, settings().retries))
         singles = [single for group in alone.values() for single in group]
         lost_alone = calibrate_chunks(again, job, singles, progress, pool)
-    if singles and len(lost_alone) == len(singles) and len(alone) == len(job.chunks):
-        raise EngineError(f"no stratum could be calibrated; the first: {first_line(lost_alone)}")
-    reasons = {chunk: steps.reason_lost(error) for chunk, error in lost_alone.items()}
+    gone = {**whole, **lost_alone}
+    if gone and len(lost) == len(job.chunks) and len(lost_alone) == len(singles):
+        raise EngineError(f"no stratum could be calibrated; the first: {first_line(gone)}")
+    reasons = {chunk: steps.reason_lost(error) for chunk, error in gone.items()}
     in_order = (part for chunk in job.chunks for part in alone.get(chunk.id, [chunk]))
     return [(part, reasons.get(part.id)) for part in in_order]
 

@@ -114,6 +114,7 @@ def supported(
         "": schema,
     }.items():
         for field, facts in part["properties"].items():
-            if choices := facts.get("enum"):
+            options = [facts, *facts.get("anyOf", ())]  # a field that may be empty has its choices in a part
+            if choices := next((one["enum"] for one in options if "enum" in one), None):
                 rows.append((f"{name}.{field}".lstrip("."), ", ".join(choices)))
     out.print(plain_table(("", "supported"), rows))

@@ -1,7 +1,8 @@
 """Deals strata into chunks, each the work of one task: one age group, one country, a contiguous range.
 
 A chunk is large enough that orchestration hardly counts and small enough that little is lost with it. How
-strata are dealt never changes a result.
+strata are dealt never changes a result. In the joint model the strata of an age group and country, or of each
+of the groups that the request names, are one fit and so one chunk.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.causes import AGE_GROUPS, normal
-from tasks.engine import Batch
+from tasks.engine import Batch, threads
 from tasks.errors import InputError
 from tasks.ingest import Tabulation
 from tasks.labels import show
@@ -32,8 +33,20 @@ CHUNK_SECONDS = 10.0
 DRAWS_BYTES = 256 * 2**20
 """Most that the posterior draws of a chunk may take, where they are wanted."""
 
+JOINT_SECONDS = 0.015
+"""Of a joint fit for each stratum, algorithm, pair of causes and 1,000 effective draws."""
+
+JOINT_SHARED = 10
+"""Strata that cost as much as what all of a joint fit share."""
+
 START_SECONDS = {"vacal": 1.0, "vacalibration": 40.0}
 """Until a fresh R process computes, by engine: the published one compiles its model in each."""
+
+JOINT_SIZE = 20_000
+"""Most strata x causes of a joint fit, as in the R package."""
+
+JOINT_DRAWS_BYTES = 2**30
+"""Most that the kept draws of a joint fit's strata may take: R and Python hold a few copies of them."""
 
 TIMEOUT_FACTOR = 10.0
 """How much slower than expected a machine may be before its R process is taken to hang."""
@@ -69,9 +82,14 @@ class Chunk:
         """[S, K] where an algorithm has deaths, but fewer than the request's minimum: it is not fitted."""
         return np.asarray((self.deaths != self.batch.counts).any(axis=2))
 
+    @property
+    def joint(self) -> bool:
+        """Its strata are one fit, and cannot be tried one by one."""
+        return self.batch.matrix_sharing == "joint"
+
     def singles(self) -> list[Chunk]:
         """A chunk for each of its strata."""
-        return [_chunk(self, slice(i, i + 1)) for i in range(len(self.batch.strata))]
+        return [_chunk(self, np.array([i])) for i in range(len(self.batch.strata))]
 
 
 def split(tabulation: Tabulation, inventory: Inventory, request: CalibrationRequest) -> list[Chunk]:
@@ -83,8 +101,14 @@ def split(tabulation: Tabulation, inventory: Inventory, request: CalibrationRequ
     problems: list[str] = []
     chunks: list[Chunk] = []
     for whole in _groups(tabulation, inventory, request, problems):
-        size = request.chunk_strata or chunk_size(whole.batch)
-        chunks += [_chunk(whole, part) for part in even_ranges(len(whole.batch.strata), size)]
+        if whole.joint:
+            fits = _joint_fits(whole, request.joint_groups)
+            problems += [text for fit in fits for text in _too_large(fit, request)]
+            chunks += fits
+        else:
+            rows = np.arange(len(whole.batch.strata))
+            size = request.chunk_strata or chunk_size(whole.batch)
+            chunks += [_chunk(whole, rows[part]) for part in even_ranges(len(rows), size)]
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
     return chunks
@@ -97,8 +121,14 @@ def expected_seconds(batch: Batch) -> float:
     4,000 draws (by hand; the greatest error was a third). Engine vacalibration: by the times measured of the
     published package at 5,000 draws after 5,000 of warm-up: 4.3 s for one algorithm (C = 6), 29 s for three
     and the ensemble, 57 s for the same with C = 9. Good enough to deal strata; other machines differ.
+    The joint model: processor seconds of its threads together, in proportion to strata, algorithms of each
+    fit and effective draws, by figures for 55 strata of 3 algorithms (C = 6: 90 s an ensemble of 1,000
+    effective draws, C = 9: 190 s); hard posteriors take many times that.
     """
     strata, algorithms, causes = batch.counts.shape
+    if batch.matrix_sharing == "joint":
+        fitted = algorithms * (1 + batch.ensemble) * (strata + JOINT_SHARED)
+        return float(JOINT_SECONDS * fitted * causes**2 * max(batch.effective_draws, 500) / 1000)
     if batch.engine == "vacalibration":
         seconds = (4.3 + 5.4 * batch.ensemble) * algorithms * (batch.draws + 5000) / 10_000
         return float(strata * seconds * (causes / 6) ** (5 / 3))
@@ -113,8 +143,9 @@ def run_seconds(batches: Sequence[Batch], workers: int) -> float:
     """Expected time of a run on so many cores: the start of R in each process, and the work."""
     if not batches:
         return 0.0
-    whole = sum(expected_seconds(batch) for batch in batches) / min(workers, len(batches))
-    longest = max(expected_seconds(batch) for batch in batches)
+    at_a_time = sum(threads(batch, workers) for batch in batches)
+    whole = sum(expected_seconds(batch) for batch in batches) / min(workers, at_a_time)
+    longest = max(expected_seconds(batch) / threads(batch, workers) for batch in batches)
     return START_SECONDS[batches[0].engine] + max(whole, longest)
 
 
@@ -198,11 +229,12 @@ def _group(
         shrinkage=request.shrinkage_used,
         ensemble=request.ensemble_used,
         draws=request.draws,
-        effective_draws=request.effective_draws,
+        effective_draws=request.effective_draws_used,
         seed=request.seed,
         quantiles=request.quantiles,
         keep_draws=request.keep_draws or bool(request.roll_ups),
         engine=request.engine,
+        matrix_sharing=request.matrix_sharing_used,
     )
     return Chunk(
         id="",
@@ -217,21 +249,60 @@ def _group(
     )
 
 
+def _joint_fits(whole: Chunk, groups: Sequence[str]) -> list[Chunk]:
+    """A chunk for each value of the group columns, with random numbers of its own; else one in all."""
+    if not groups:
+        return [_chunk(whole, np.arange(len(whole.batch.strata)))]
+    members: dict[tuple[str, ...], list[int]] = {}
+    for index, row in enumerate(whole.strata.select(list(groups)).to_pylist()):
+        members.setdefault(tuple(row.values()), []).append(index)
+    fits = [_chunk(whole, np.array(rows)) for rows in members.values()]
+    seeds = [hashlib.sha256(f"{whole.batch.seed} {fit.id}".encode()).hexdigest()[:7] for fit in fits]
+    return [
+        replace(fit, batch=replace(fit.batch, seed=int(seed, 16)))
+        for fit, seed in zip(fits, seeds, strict=True)
+    ]
+
+
+def _too_large(fit: Chunk, request: CalibrationRequest) -> Iterator[str]:
+    """What a joint fit has too much of, each with what to do."""
+    strata, algorithms, causes = fit.batch.counts.shape
+    place = " ".join(stratum_words(fit.strata.slice(0, 1).to_pylist()[0])[:2])
+    further = "further columns" if request.joint_groups else "columns, such as region,"
+    split_up = (
+        f"name {further} in joint_groups (a fit for each of their values; docs/joint.md says what that does "
+        "to intervals), or fewer columns in columns.strata"
+    )
+    if strata * causes > JOINT_SIZE:
+        yield (
+            f"matrix_sharing: a joint fit of {place} would hold {strata:,} strata of {causes} causes, and "
+            f"takes at most {JOINT_SIZE:,} strata x causes; {split_up}"
+        )
+    each = 8 * strata * (algorithms + fit.batch.ensemble) * causes
+    if fit.batch.keep_draws and each * fit.batch.draws > JOINT_DRAWS_BYTES:
+        yield (
+            f"draws: {fit.batch.draws:,} draws of {strata:,} strata of {place} take more memory than the "
+            f"{JOINT_DRAWS_BYTES // 2**20:,} MB of a joint fit; ask for at most "
+            f"{JOINT_DRAWS_BYTES // each:,}, or {split_up}"
+        )
+
+
 def _of_strata(records: pa.Table, strata: Sequence[str]) -> pa.Table:
     return records.filter(pc.is_in(records["stratum"], pa.array(strata, pa.string())))
 
 
-def _chunk(whole: Chunk, part: slice) -> Chunk:
-    keys = whole.batch.strata[part]
-    strata = whole.strata.slice(part.start, len(keys))
+def _chunk(whole: Chunk, rows: NDArray[np.int64]) -> Chunk:
+    """The part of a chunk with the strata at these rows."""
+    keys = tuple(whole.batch.strata[row] for row in rows)
+    strata = whole.strata.take(pa.array(rows))
     first, last = (stratum_words(row) for row in strata.take([0, len(keys) - 1]).to_pylist())
     return replace(
         whole,
         id=hashlib.sha256("\n".join(keys).encode()).hexdigest()[:12],
         name=" ".join(first if len(keys) == 1 else [*first, "..", *last[2:]]),
-        batch=replace(whole.batch, strata=keys, counts=whole.batch.counts[part]),
-        deaths=whole.deaths[part],
-        first=whole.first and part.start == 0,
+        batch=replace(whole.batch, strata=keys, counts=whole.batch.counts[rows]),
+        deaths=whole.deaths[rows],
+        first=bool(whole.first and rows[0] == 0),
         strata=strata,
         records=_of_strata(whole.records, keys),
     )

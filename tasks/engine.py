@@ -22,6 +22,9 @@ from tasks.errors import EngineError, InputError
 from tasks.r_process import LAST_LINES, Pool, Send, own_pool
 from tasks.settings import settings
 
+JOINT_CHAINS = 4
+"""Chains of a joint fit."""
+
 Floats = NDArray[np.float64]
 Progress = Callable[[int, str, int, int], None]
 """Called with stratum (0-based index in the batch), algorithm, fits done, fits in all."""
@@ -60,13 +63,18 @@ class Batch:
     keep_draws: bool = False
     engine: Literal["vacal", "vacalibration"] = "vacal"
     """This project's engine, or the published R package (which is slow, and must be installed)."""
+    matrix_sharing: Literal["per_stratum", "joint"] = "per_stratum"
+    """Each stratum on its own, or all of them in one fit for each algorithm and the ensemble."""
+    budget: float | None = None
+    """Joint model: evaluations of the density that a fit may take; None: as many as R's own default."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
     """What R computed for a batch; rows of `estimates` and `fits` are in the order in which R gave them.
 
-    The columns are those of the R function (`?vacal::calibrate_batch`), but for `stratum`, which is the key.
+    The columns are those of the R function (`?vacal::calibrate_batch`, `?vacal::calibrate_joint`), but for
+    `stratum`, which is the key.
     """
 
     estimates: pa.Table
@@ -83,6 +91,10 @@ class BatchResult:
     """[rows of fits, draws, C] or None."""
     engine_version: str
     """Of the R package vacal that computed it, on the machine where it did."""
+    joint_fits: pa.Table | None = None
+    """Joint model: a row for each fit."""
+    misfit: pa.Table | None = None
+    """Joint model: a row for each fit, stratum and algorithm with deaths."""
 
 
 def calibrate_batch(
@@ -124,6 +136,11 @@ def calibrate_batch(
             raise
         raise type(error)("\n".join([str(error), "R's last lines:", *last])) from error
     return result
+
+
+def threads(batch: Batch, cores: int) -> int:
+    """Threads that R computes a batch on: the four chains of a joint fit side by side, all else on one."""
+    return min(JOINT_CHAINS, cores) if batch.matrix_sharing == "joint" else 1
 
 
 def engine_versions() -> dict[str, str]:
@@ -183,7 +200,7 @@ def _r() -> Any:
 
 
 def _calibrate(batch: Batch, send: Send) -> BatchResult:
-    """`vacal::calibrate_batch` on a batch, in this process."""
+    """`vacal::calibrate_batch` or `vacal::calibrate_joint` on a batch, in this process."""
     r = _r()
     from rpy2.rinterface_lib import callbacks
 
@@ -200,7 +217,9 @@ def _calibrate(batch: Batch, send: Send) -> BatchResult:
 
     @r.rternalize(signature=False)  # type: ignore[untyped-decorator]
     def progress(stratum: Any, algorithm: Any, done: Any, total: Any) -> Any:
-        send("progress", (int(stratum[0]) - 1, algorithm[0], int(done[0]), int(total[0])))
+        joint = batch.matrix_sharing == "joint"  # R gives no stratum: the fit is done for all of them
+        index = len(batch.strata) if joint else int(stratum[0])
+        send("progress", (index - 1, algorithm[0], int(done[0]), int(total[0])))
         return nothing
 
     calibrate = r.baseenv["getExportedValue"](_text(r, ["vacal"]), _text(r, ["calibrate_batch_for_caller"]))
@@ -221,10 +240,11 @@ def _r_error(answer: Mapping[str, Any]) -> InputError | EngineError:
 
 
 def _arguments(r: Any, batch: Batch) -> dict[str, Any]:
-    """The arguments of `vacal::calibrate_batch`, as R objects."""
+    """The arguments of `vacal::calibrate_batch` or `vacal::calibrate_joint`, as R objects."""
     square = (batch.broad_causes, batch.broad_causes)
     matrices = [_array(r, m, *([None] * (m.ndim - 2)), *square) for m in batch.matrices]
     study = r.NULL if batch.study_causes is None else _text(r, batch.study_causes, batch.causes)
+    limit = {} if batch.budget is None else {"budget": r.FloatSexpVector([batch.budget])}
     return {
         "counts": _array(r, batch.counts, batch.strata, batch.algorithms, batch.causes),
         "matrices": _list(r, matrices, batch.algorithms),
@@ -242,6 +262,9 @@ def _arguments(r: Any, batch: Batch) -> dict[str, Any]:
         "quantiles": r.FloatSexpVector(batch.quantiles),
         "keep_draws": r.BoolSexpVector([batch.keep_draws]),
         "engine": _text(r, [batch.engine]),
+        "matrix_sharing": _text(r, [batch.matrix_sharing]),
+        "threads": r.IntSexpVector([threads(batch, settings().workers)]),
+        **limit,
     }
 
 
@@ -293,6 +316,8 @@ def _result(batch: Batch, value: Mapping[str, Any], engine_version: str) -> Batc
         calibrated_causes=_numbers(value["calibrated_causes"]) == 1,
         draws=_numbers(value["draws"]) if batch.keep_draws else None,
         engine_version=engine_version,
+        joint_fits=_frame(value["joint_fits"]) if "joint_fits" in value else None,
+        misfit=_table(batch, value["misfit"]) if "misfit" in value else None,
     )
 
 
@@ -304,9 +329,15 @@ def _numbers(vector: Any) -> NDArray[Any]:
 
 def _table(batch: Batch, frame: Any) -> pa.Table:
     """An R data frame as a table, its stratum numbers replaced by the strata's keys."""
-    columns = {name: _column(vector) for name, vector in _named(frame).items()}
-    index = columns["stratum"].to_numpy().astype(int) - 1
-    return pa.table({**columns, "stratum": pa.array([batch.strata[i] for i in index], pa.string())})
+    table = _frame(frame)
+    index = table["stratum"].to_numpy().astype(int) - 1
+    keys = pa.array([batch.strata[i] for i in index], pa.string())
+    return table.set_column(table.column_names.index("stratum"), "stratum", keys)
+
+
+def _frame(frame: Any) -> pa.Table:
+    """An R data frame as a table."""
+    return pa.table({name: _column(vector) for name, vector in _named(frame).items()})
 
 
 def _column(vector: Any) -> pa.Array[Any]:

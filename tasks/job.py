@@ -37,6 +37,9 @@ from tasks.verdict import VerdictRules, add_verdicts
 MADE_UP = ("illustrative", "inventory")  # sources of matrices whose causes are the standard ones
 STATUSES = ("failed", "calibrated", "not_calibrated", "not_fitted", "no_result")
 """Of a stratum, the one that says most of it first."""
+RESULT = ("calibrated", "not_calibrated")
+"""Statuses of a fit that has estimates."""
+JOINT_TABLES = ("joint_fits", "misfit")
 COMPLETE, WITH_FAILURES, FAILED = "complete", "complete_with_failures", "failed"
 R_PROCESS_LOST, TIMED_OUT, ENGINE_ERROR = "r_process_lost", "timed_out", "engine_error"
 
@@ -104,8 +107,6 @@ def prepare(request: CalibrationRequest) -> Job:
 
     Raises InputError with every problem, InventoryError, StorageError; nothing is written.
     """
-    if request.matrix_sharing == "joint":
-        raise InputError("matrix_sharing: the joint model is not there yet; use per_stratum")
     inventory = load_inventory(request.matrix.source)
     tabulation = tabulate(request, None if request.matrix.source in MADE_UP else inventory.broad_causes())
     chunks = split(tabulation, inventory, request)
@@ -157,10 +158,12 @@ def read_boundaries_of(request: CalibrationRequest, tabulation: Tabulation) -> s
 def resolved(request: CalibrationRequest) -> dict[str, Any]:
     """The request as it is run, in JSON values: every default that depends on another field filled in."""
     used: dict[str, Any] = {
+        "matrix_sharing": request.matrix_sharing_used,
         "path_correction": request.path_correction_used,
+        "effective_draws": request.effective_draws_used,
         "ensemble": request.ensemble_used,
     }
-    if request.matrix_sharing == "per_stratum":
+    if request.matrix_sharing_used == "per_stratum":
         used["shrinkage"] = request.shrinkage_used
     return request.model_dump(mode="json") | used
 
@@ -240,6 +243,7 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
         "records": [records],
         "matrices": _parts(job, done, "matrices"),
         **({"rollups": totals["rollups"]} if totals else {}),
+        **{name: _parts(job, done, name) for name in JOINT_TABLES if _is_joint(job)},
         **({"draws": _parts(job, done, "draws")} if job.work.keep_draws else {}),
     }
     description = describe(job, strata, records)
@@ -292,7 +296,7 @@ def describe(job: Job, strata: pa.Table, records: pa.Table) -> dict[str, Any]:
     }
     return {
         "name": job.request.name,
-        "status": run_status(statuses),
+        "status": run_status(statuses, some_result=bool({*RESULT} & {*strata["status"].to_pylist()})),
         "request": resolved(job.request),
         "input": {"checksum": job.tabulation.checksum, "sources": job.tabulation.sources},
         "versions": versions(),
@@ -319,11 +323,11 @@ def in_order(statuses: Mapping[str, int]) -> list[tuple[str, int]]:
     return [(status, statuses[status]) for status in (*STATUSES[1:], STATUSES[0]) if statuses.get(status)]
 
 
-def run_status(statuses: Mapping[str, int]) -> str:
-    """Complete, complete with failures, or failed: nothing but failures."""
+def run_status(statuses: Mapping[str, int], *, some_result: bool) -> str:
+    """Complete, complete with failures, or failed: nothing but failures, and no fit of any has a result."""
     if not statuses.get("failed"):
         return COMPLETE
-    return FAILED if set(statuses) <= {"failed"} else WITH_FAILURES
+    return FAILED if set(statuses) <= {"failed"} and not some_result else WITH_FAILURES
 
 
 def versions() -> dict[str, str]:
@@ -344,6 +348,10 @@ def _parts(job: Job, done: Done, table: str) -> Iterator[pa.Table]:
             _check_rows(chunk, job.strata_per_algorithm, table, part)
         if part is not None:
             yield part
+
+
+def _is_joint(job: Job) -> bool:
+    return job.request.matrix_sharing_used == "joint"
 
 
 def _check_strata(job: Job, done: Done) -> None:
@@ -386,6 +394,7 @@ def _roll_up(job: Job, done: Done, strata: pa.Table, records: pa.Table) -> dict[
         strata_columns=job.request.columns.strata,
         quantiles=job.request.quantiles,
         unreliable_share=job.request.unreliable_share,
+        joint_groups=job.request.joint_groups,
         constants=job.work.identity.constants,
     )
     judged = add_verdicts(

@@ -247,11 +247,20 @@ class CalibrationRequest(_Part):
     minimum_deaths: int = Field(
         default=1, ge=1, description="Deaths below which an algorithm's stratum is reported, not fitted."
     )
-    matrix_sharing: Literal["per_stratum", "joint"] = Field(
-        default="per_stratum",
+    matrix_sharing: Literal["per_stratum", "joint"] | None = Field(
+        default=None,
         description=(
             "per_stratum: each stratum on its own, as published; joint: strata of a country and age "
-            "group share one unknown matrix."
+            "group share one unknown matrix, so that totals and comparisons have intervals that hold "
+            "(docs/joint.md); empty: per_stratum."
+        ),
+    )
+    joint_groups: Texts = Field(
+        default=(),
+        description=(
+            "Joint model: strata columns, such as region, each of whose values gets fits and matrices of "
+            "its own, where one fit would be too large; intervals over several of them are too narrow. "
+            "Empty: one fit for a country and age group."
         ),
     )
     roll_ups: Annotated[
@@ -285,11 +294,14 @@ class CalibrationRequest(_Part):
     draws: int = Field(
         default=4000, ge=100, le=1_000_000, description="Posterior draws stored for each result."
     )
-    effective_draws: int = Field(
-        default=4000,
+    effective_draws: int | None = Field(
+        default=None,
         ge=100,
         le=1_000_000,
-        description="Effective sample size (bulk, in draws) asked of the sampler.",
+        description=(
+            "Effective sample size (bulk, in draws) asked of the sampler; empty: 4000, and 2000 for "
+            "matrix_sharing joint."
+        ),
     )
     seed: int = Field(default=1, ge=0, le=2**31 - 1, description="Seed of the random numbers.")
     quantiles: Annotated[tuple[float, ...], Field(strict=False)] = Field(
@@ -317,7 +329,8 @@ class CalibrationRequest(_Part):
     chunk_strata: int | None = Field(
         default=None,
         ge=1,
-        description="Strata in a task; empty: chosen from the expected cost. Never changes a result.",
+        description="Strata in a task; empty: chosen from the expected cost. Never changes a result, nor how "
+        "a joint fit is split: it is one task.",
     )
 
     _aliases: tuple[str, ...] = PrivateAttr(default=())
@@ -357,16 +370,30 @@ class CalibrationRequest(_Part):
         return self
 
     @property
+    def matrix_sharing_used(self) -> Literal["per_stratum", "joint"]:
+        """Whether strata share their matrices: as asked for; by default they do not.
+
+        The one place of the default, for requests with roll-ups and without.
+        """
+        return self.matrix_sharing or "per_stratum"
+
+    @property
     def path_correction_used(self) -> bool:
         """Whether path correction is applied: as asked for, by default where strata are fitted alone."""
-        return self.matrix_sharing == "per_stratum" if self.path_correction is None else self.path_correction
+        alone = self.matrix_sharing_used == "per_stratum"
+        return alone if self.path_correction is None else self.path_correction
+
+    @property
+    def effective_draws_used(self) -> int:
+        """Effective sample size asked of the sampler: as asked for, by default 4,000, joint 2,000."""
+        return self.effective_draws or (2000 if self.matrix_sharing_used == "joint" else 4000)
 
     @property
     def shrinkage_used(self) -> float:
         """Shrinkage strength eta: as asked for; else 4, and 0 with path correction or the joint model."""
         if self.shrinkage is not None:
             return self.shrinkage
-        return 0.0 if self.path_correction_used or self.matrix_sharing == "joint" else 4.0
+        return 0.0 if self.path_correction_used or self.matrix_sharing_used == "joint" else 4.0
 
     @property
     def aliases(self) -> tuple[str, ...]:

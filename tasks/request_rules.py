@@ -208,7 +208,7 @@ def _algorithm_rules(request: CalibrationRequest) -> Iterator[Problem]:
 
 
 def _model_rules(request: CalibrationRequest) -> Iterator[Problem]:
-    joint = request.matrix_sharing == "joint"
+    joint = request.matrix_sharing_used == "joint"
     if joint and request.shrinkage is not None:
         yield (
             ("shrinkage",),
@@ -221,6 +221,15 @@ def _model_rules(request: CalibrationRequest) -> Iterator[Problem]:
         )
     if joint and request.engine == "vacalibration":
         yield ("engine",), "vacalibration has no joint model: use vacal, or set matrix_sharing: per_stratum"
+    if request.joint_groups and not joint:
+        yield ("joint_groups",), "has a meaning with matrix_sharing: joint only: set it, or remove this"
+        return
+    for index, column in enumerate(request.joint_groups):
+        if column not in request.columns.strata:
+            known = ", ".join(request.columns.strata) or "none"
+            yield ("joint_groups", index), f"{show(column)} is no strata column (those that are: {known})"
+        elif column in request.joint_groups[:index]:
+            yield ("joint_groups", index), f"{show(column)} is named more than once"
 
 
 def _study_rules(request: CalibrationRequest) -> Iterator[Problem]:
@@ -264,7 +273,10 @@ _RULES: tuple[tuple[frozenset[str], Callable[[CalibrationRequest], Iterator[Prob
     (frozenset({"input", "columns", "algorithms", "age_group", "country"}), _input_rules),
     (frozenset({"input", "columns", "age_group", "country"}), _column_rules),
     (frozenset({"algorithms", "do_not_calibrate"}), _algorithm_rules),
-    (frozenset({"matrix_sharing", "shrinkage", "path_correction", "engine"}), _model_rules),
+    (
+        frozenset({"matrix_sharing", "shrinkage", "path_correction", "engine", "joint_groups", "columns"}),
+        _model_rules,
+    ),
     (frozenset({"study_cause_map", "age_group"}), _study_rules),
     (frozenset({"columns", "age_group", "country", "roll_ups", "roll_up_weights"}), _roll_up_rules),
 )

@@ -23,6 +23,9 @@ WEIGHT_UNIT = 2.0**20  # whole numbers per death of a weight
 FITTED = ("calibrated", "not_calibrated")
 UNRELIABLE = ("path_correction_stalled", "interval_unreliable", "not_calibrated")
 
+NUMBERS = ("seen", "fitted", "share", "observed", "weight")
+"""Of a roll-up and algorithm, besides flags and effective draws."""
+
 Whole = NDArray[np.int64]
 Key = tuple[str, str, str]
 """Level, group, algorithm."""
@@ -35,6 +38,7 @@ class Sum:
     seen: int = 0
     fitted: int = 0
     share: int = 0
+    observed: int = 0  # of the share, what has deaths and so raw fractions
     weight: int = 0
     ess_bulk: float = np.inf
     flags: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SHARES, 0))
@@ -50,7 +54,7 @@ class Sum:
             raise ValueError(f"strata of one roll-up differ in their causes: {self.causes}, {other.causes}")
         self.causes = self.causes or other.causes
         self.ess_bulk = min(self.ess_bulk, other.ess_bulk)
-        for name in ("seen", "fitted", "share", "weight", "deaths", "raw", "passed", "draws"):
+        for name in (*NUMBERS, "deaths", "raw", "passed", "draws"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, share in other.flags.items():
             self.flags[name] += share
@@ -117,16 +121,19 @@ def _contribution(
     share = round(unit)
     carried = {name: share * (name.removeprefix("share_") in flags) for name in SHARES}
     carried["share_unreliable"] = share * any(flag in flags for flag in UNRELIABLE)
+    raw = np.array([row["raw"] for row in estimates], dtype=float)
+    observed = bool(np.isfinite(raw).all())  # the joint model has an estimate where there are no deaths
     return Sum(
         seen=1,
         fitted=1,
         share=share,
+        observed=share * observed,
         weight=round(member["weight"] * WEIGHT_UNIT),
         ess_bulk=np.inf if fit["ess_bulk"] is None else fit["ess_bulk"],
         flags=carried,
         causes=causes,
         deaths=np.array([row["deaths"] for row in estimates], dtype=np.int64),
-        raw=_whole(np.array([row["raw"] for row in estimates], dtype=float) * unit),
+        raw=_whole(raw * unit) if observed else np.zeros(len(causes), dtype=np.int64),
         passed=np.array([share * (row["status"] == "passed_through") for row in estimates], dtype=np.int64),
         draws=_whole(values * unit),
     )
@@ -152,7 +159,7 @@ _SUMS = pa.schema([*((name, pa.string()) for name in ("level", "group", "algorit
 _FITS = pa.schema(
     [
         *((name, pa.string()) for name in ("level", "group", "algorithm")),
-        *((name, pa.int64()) for name in ("seen", "fitted", "share", "weight", *SHARES)),
+        *((name, pa.int64()) for name in (*NUMBERS, *SHARES)),
         ("ess_bulk", pa.float64()),
     ]
 )
@@ -162,7 +169,7 @@ def _to_tables(sums: Mapping[Key, Sum]) -> dict[str, pa.Table]:
     fits, causes = [], []
     for (level, group, algorithm), total in sorted(sums.items()):
         key = {"level": level, "group": group, "algorithm": algorithm}
-        own = {name: getattr(total, name) for name in ("seen", "fitted", "share", "weight", "ess_bulk")}
+        own = {name: getattr(total, name) for name in (*NUMBERS, "ess_bulk")}
         fits.append({**key, **own, **total.flags})
         for index, cause in enumerate(total.causes):
             values = {name: getattr(total, name)[index] for name, _ in _SUM_TYPES}
@@ -187,7 +194,7 @@ def from_tables(tables: Mapping[str, pa.Table]) -> Iterator[tuple[Key, Sum]]:
     for fit in tables["rollup_fits"].to_pylist():
         key = (fit["level"], fit["group"], fit["algorithm"])
         own = rows.get(key, [])
-        total = Sum(*(fit[name] for name in ("seen", "fitted", "share", "weight", "ess_bulk")))
+        total = Sum(**{name: fit[name] for name in (*NUMBERS, "ess_bulk")})
         total.flags = {name: fit[name] for name in SHARES}
         if own:
             total.causes = tuple(names[row] for row in own)

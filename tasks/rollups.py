@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tasks.rollup_plan import Plan
 from tasks.rollup_sums import UNIT, WEIGHT_UNIT, Key, Sum, from_tables
-from tasks.schema import DEFAULT_QUANTILES, ENSEMBLE, conform, quantile_name
+from tasks.schema import ALL, DEFAULT_QUANTILES, ENSEMBLE, conform, quantile_name
 
 NOOP = 0.005  # largest move of a fraction that counts as none
 IF_MUCH = ("country_served_by_other", "not_converged", "misfit")  # flags that part of the strata pass on
@@ -31,20 +31,24 @@ def combine(
     quantiles: Sequence[float],
     constants: Mapping[str, Any],
     unreliable_share: float = 0.05,
+    joint_groups: Sequence[str] = (),
 ) -> tuple[pa.Table, pa.Table]:
     """Rows of csmf and of rollups from the chunks' partial sums, whichever way the strata were dealt.
 
     `algorithms` (the ensemble among them) gives the order of the rows. A roll-up is `interval_unreliable` if
     more than `unreliable_share` of its weight is stalled, unreliable or not calibrated; it carries the flags
     IF_MUCH of its strata above the same share, IF_ALL only if all its weight does; `algorithms_disagree` and
-    `estimate_is_noop` are decided on its own figures. Only roll-ups that wait for strata are in memory.
+    `estimate_is_noop` are decided on its own figures. Draws of one stratum belong to those of another only
+    within a joint fit, of which there is one for each value of `joint_groups`: a roll-up over more than one
+    fit has an interval that is too narrow. Only roll-ups that wait for strata are in memory.
     """
     quantiles = sorted({*DEFAULT_QUANTILES, *quantiles})
     groups = {(g["level"], g["group"]): g for g in plan.groups.to_pylist()}
     finished: dict[Key, tuple[list[dict[str, Any]], dict[str, Any]]] = {}
     for key, total in _complete(parts, {key: group["strata"] for key, group in groups.items()}):
         group = groups[key[:2]]
-        finished[key] = _rows(key[2], group, total, quantiles, unreliable_share, constants["matrix_sharing"])
+        in_one_fit = constants["matrix_sharing"] == "joint" and all(group[c] != ALL for c in joint_groups)
+        finished[key] = _rows(key[2], group, total, quantiles, unreliable_share, in_one_fit)
     order = []
     for group in groups:
         own = [key for algorithm in algorithms if (key := (*group, algorithm)) in finished]
@@ -82,7 +86,7 @@ def _rows(
     total: Sum,
     quantiles: Sequence[float],
     limit: float,
-    matrix_sharing: str,
+    in_one_fit: bool,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of csmf (none without a fitted stratum), and the row of rollups, of one roll-up and algorithm."""
     place = {name: value for name, value in group.items() if name not in ("group", "strata", "weight")}
@@ -93,9 +97,9 @@ def _rows(
     flags += [name for name in IF_ALL if shares.get(f"share_{name}", 0.0) == 1]
     flags += ["interval_unreliable"] if shares.get("share_unreliable", 0.0) > limit else []
     flags += ["rollup_incomplete"] if left_out > 0 else []
-    flags += ["rollup_interval_too_narrow"] if matrix_sharing == "per_stratum" else []
+    flags += ["rollup_interval_too_narrow"] if not in_one_fit else []
     estimates = _estimates(total, quantiles) if total.share else []
-    if estimates and max(abs(row["mean"] - row["raw"]) for row in estimates) < NOOP:
+    if total.observed and max(abs(row["mean"] - row["raw"]) for row in estimates) < NOOP:
         flags.append("estimate_is_noop")
     common = {**place, "weight": total.weight / WEIGHT_UNIT, "share_left_out": left_out}
     rollup = {
@@ -117,7 +121,7 @@ def _estimates(total: Sum, quantiles: Sequence[float]) -> list[dict[str, Any]]:
     draws = np.asarray(total.draws) / total.share
     weight = total.weight / WEIGHT_UNIT
     names = [quantile_name(q) for q in quantiles]
-    means, raw = draws.mean(axis=1), np.asarray(total.raw) / total.share
+    means, raw = draws.mean(axis=1), np.asarray(total.raw) / max(total.observed, 1)
     sds, bounds = draws.std(axis=1, ddof=1), np.quantile(draws, quantiles, axis=1)
     rows = []
     for index, cause in enumerate(total.causes):
@@ -125,7 +129,7 @@ def _estimates(total: Sum, quantiles: Sequence[float]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {
             "cause": cause,
             "deaths": int(np.asarray(total.deaths)[index]),
-            "raw": float(raw[index]),
+            "raw": float(raw[index]) if total.observed else None,
             "mean": float(means[index]),
             "status": "passed_through" if passed == total.share else "calibrated",
             "share_passed_through": passed / total.share,

@@ -146,6 +146,12 @@ _STRATA = (
     Column("lambda", REAL, "Path correction: weight of the identity, 0 to 1.", null="there was no search"),
     Column("path_correction", YES_NO, "Whether path correction was on."),
     Column("shrinkage", REAL, "Strength of the prior's pull towards the raw fractions.", null="joint model"),
+    Column(
+        "misfit_of",
+        TEXT,
+        "Joint model: algorithms whose deaths do not fit the model here, with the causes most off.",
+        null="they fit, or another model",
+    ),
     Column("unreliable_because", TEXT, "Members that make the interval unreliable.", null="it is not"),
     Column(
         "causes_not_calibrated", TEXT, "Causes passed through, with the reason of each.", null="there is none"
@@ -190,6 +196,42 @@ SHARES = {
     "share_not_converged": "strata whose sampler did not converge",
     "share_misfit": "strata whose data do not fit the model",
 }
+_JOINT_FITS = (
+    _ALGORITHM,
+    Column("strata", COUNT, "Strata of the fit."),
+    Column("published", YES_NO, "Whether R-hat is at most 1.02; else its strata are `failed`."),
+    Column("converged", YES_NO, "Whether R-hat and effective draws are as asked for."),
+    Column("reason", TEXT, "What is missing.", null="it converged"),
+    Column("rhat_nation", REAL, "Largest R-hat of the fractions of all its strata together, by deaths."),
+    Column("ess_bulk_nation", REAL, "Their smallest bulk effective sample size, in draws."),
+    Column("ess_tail_nation", REAL, "Their smallest tail effective sample size, in draws."),
+    Column("rhat_strata", REAL, "Largest R-hat of a stratum's fraction."),
+    Column("ess_bulk_strata", REAL, "Smallest bulk effective sample size of a stratum's fraction, in draws."),
+    Column("ess_tail_strata", REAL, "Smallest tail effective sample size of a stratum's fraction, in draws."),
+    Column("divergences", COUNT, "Divergent transitions."),
+    Column("acceptance", REAL, "Acceptance rate, 0 to 1."),
+    Column("relabelled", REAL, "Share of draws at which causes changed places (docs/joint.md), 0 to 1."),
+    Column("evaluations", COUNT, "Evaluations of the density."),
+    Column("budget", COUNT, "Evaluations that it might have taken."),
+    Column("phi_mean", REAL, "Posterior mean of phi: how alike its strata are; large = alike."),
+    Column("phi_q025", REAL, "2.5% quantile of phi."),
+    Column("phi_q975", REAL, "97.5% quantile of phi."),
+    Column("strata_misfit", COUNT, "Strata with an algorithm whose deaths do not fit."),
+    _SHARING,
+)
+_MISFIT = (
+    Column("algorithm", TEXT, "The fit: a CCVA algorithm, or `ensemble`."),
+    Column("member", TEXT, "The algorithm whose deaths are compared with what the fit expects."),
+    Column("p_value", REAL, "Posterior-predictive p-value of Pearson's statistic."),
+    Column("misfit", YES_NO, "Whether it is below 0.005: the model does not produce such deaths."),
+    Column(
+        "causes",
+        TEXT,
+        "VA causes more than 3 standard deviations from what is expected.",
+        null="there is none, or no misfit",
+    ),
+    _SHARING,
+)
 _ROLLUPS = (
     Column("level", TEXT, "The roll-up: `nation`, `province`, `province/year`, ..."),
     _ALGORITHM,
@@ -223,6 +265,8 @@ _BODY: dict[str, tuple[Column, ...]] = {
     "records": _RECORDS,
     "matrices": _MATRICES,
     "rollups": _ROLLUPS,
+    "joint_fits": _JOINT_FITS,
+    "misfit": _MISFIT,
     "draws": _DRAWS,
 }
 TABLES = tuple(_BODY)
@@ -232,6 +276,8 @@ TABLE_MEANING = {
     "records": "Every record accounted for: received = used + not fitted + excluded + rejected.",
     "matrices": "Misclassification matrices as published and as used.",
     "rollups": "One row for each roll-up and algorithm: what is in it and what share of it carries a caveat.",
+    "joint_fits": "Joint model: one row for each fit of all strata together, and how well it went.",
+    "misfit": "Joint model: one row for each fit, stratum and algorithm with deaths: do they fit the model?",
     "draws": "Posterior draws, where the request keeps them.",
 }
 

@@ -12,6 +12,14 @@ import pyarrow as pa
 
 from tasks.chunks import Chunk
 from tasks.engine import BatchResult, Floats
+from tasks.joint_tables import (
+    BORROWED,
+    joint_fit_rows,
+    misfit_of,
+    misfit_rows,
+    plain_reasons,
+    without_too_few,
+)
 from tasks.matrices import Inventory
 from tasks.request import CalibrationRequest
 from tasks.schema import ALL, ENSEMBLE, conform, quantile_name
@@ -20,7 +28,7 @@ TOO_FEW = "too_few_deaths"
 NOT_FITTED = ("not_fitted", "failed")
 
 _FIT_FLAGS = ("path_correction_stalled", "estimate_is_noop", "interval_unreliable")
-_NOT_IN_TABLE = ("disagrees", "algorithms_disagree", *_FIT_FLAGS)
+_NOT_IN_TABLE = ("disagrees", "algorithms_disagree", "borrowed", *_FIT_FLAGS)
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,10 @@ class Identity:
             "inventory_version": inventory.version,
             "inventory_checksum": inventory.checksum,
             "illustrative": inventory.illustrative,
-            "matrix_sharing": request.matrix_sharing,
+            "matrix_sharing": request.matrix_sharing_used,
             "matrix_type": request.matrix.type,
             "path_correction": request.path_correction_used,
-            "shrinkage": request.shrinkage_used,
+            "shrinkage": request.shrinkage_used if request.matrix_sharing_used == "per_stratum" else None,
         }
         if inventory.id.startswith("champs-") and not inventory.verified:
             constants["flags"] = ["inventory_not_verified"]
@@ -62,7 +70,12 @@ class Identity:
 
 
 def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[str, pa.Table]:
-    """csmf, strata, records, matrices and, where R gave them, the compact draws of a chunk."""
+    """csmf, strata, records, matrices and, where R gave them, the compact draws of a chunk.
+
+    Of the joint model joint_fits and misfit as well.
+    """
+    if chunk.joint:
+        result = without_too_few(chunk, result)
     fits = _fits(chunk, result)
     tables = {
         "csmf": _csmf(chunk, result, fits, identity),
@@ -72,6 +85,10 @@ def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[
     }
     if result.draws is not None:
         tables["draws"] = _draws(chunk, result.draws, fits, identity)
+    if chunk.joint:
+        joint_fits = joint_fit_rows(chunk, result, identity.strata_columns)
+        tables["joint_fits"] = identity.conform("joint_fits", joint_fits)
+        tables["misfit"] = identity.conform("misfit", _identified(chunk, misfit_rows(chunk, result)))
     return tables
 
 
@@ -110,6 +127,10 @@ def _fits(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
     fits.loc[too_few, "status"] = "not_fitted"
     fits.loc[too_few, "reason"] = TOO_FEW
     fits["deaths"] = _deaths(chunk, fits)
+    fits["reason"], fits["borrowed"] = plain_reasons(fits)
+    fits["misfit_of"] = misfit_of(result, fits)
+    if chunk.joint and not chunk.batch.path_correction:
+        fits["lambda"] = None  # there was no search
     fits["flags"] = [_flags(fit, chunk) for fit in fits.to_dict("records")]
     fits["algorithms_disagree"] = fits["algorithms_disagree"].eq(True)
     return fits
@@ -136,6 +157,10 @@ def _flags(fit: Mapping[Hashable, Any], chunk: Chunk) -> list[str]:
         flags.append("not_converged")
     if chunk.served_by_other:
         flags.append("country_served_by_other")
+    if isinstance(fit["misfit_of"], str):
+        flags.append("misfit")
+    if fit["borrowed"]:
+        flags.append(BORROWED)
     return flags
 
 

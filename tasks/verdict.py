@@ -91,6 +91,8 @@ class _Judge:
             return [Reason("no_result", "do_not_publish", value=fit.get("reason") or "")]
         flags = {flag for row in [*rows, fit] for flag in (row.get("flags") or "").split(";") if flag}
         zero = [row["cause"] for row in rows if row["status"] == "calibrated" and row["deaths"] == 0]
+        if fit.get("matrix_sharing") == "joint":  # zeros stall a stratum on its own, and do no harm there
+            zero = []
         found = [
             *(_flag(rules, flag, fit) for flag in FLAGS if flag in flags - _not_said_here(flags)),
             _below(rules, "deaths", self.deaths.get(key)),
@@ -131,8 +133,8 @@ class _Judge:
 
 
 _FIT_COLUMNS = (
-    "level", _STRATUM, "algorithm", "status", "reason", "flags", "unreliable_because", "lambda", "rhat",
-    "ess_bulk", "ess_tail",
+    "level", _STRATUM, "algorithm", "status", "reason", "flags", "unreliable_because", "misfit_of", "lambda",
+    "rhat", "ess_bulk", "ess_tail", "matrix_sharing",
 )  # fmt: skip
 
 
@@ -158,9 +160,8 @@ def _without_result(fit: Mapping[str, Any], rows: list[dict[str, Any]]) -> bool:
 
 def _flag(rules: VerdictRules, flag: str, fit: Mapping[str, Any]) -> Reason:
     """The reason of a flag; a flag without a rule of its own is one for caution."""
-    because = fit.get("unreliable_because") or "" if flag == "interval_unreliable" else ""
-    if flag == "not_calibrated":
-        because = fit.get("reason") or ""
+    column = {"interval_unreliable": "unreliable_because", "misfit": "misfit_of", "not_calibrated": "reason"}
+    because = fit.get(column[flag]) or "" if flag in column else ""
     return Reason(flag, getattr(rules, flag, "with_caution"), value=because)
 
 

@@ -75,7 +75,10 @@ class VerdictRules(BaseModel):
     not_converged: Severity = Field(
         default="do_not_publish", description="The sampler fell short of its precision."
     )
-    misfit: Severity = Field(default="with_caution", description="The data do not fit the model.")
+    misfit: Severity = Field(default="with_caution", description="The deaths do not fit the joint model.")
+    borrowed_from_other_strata: Severity = Field(
+        default="do_not_publish", description="No deaths: the joint model's estimate is from other strata."
+    )
     rollup_interval_too_narrow: Severity = Field(
         default="with_caution", description="A total of strata that were calibrated one by one."
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from tasks.words import Words
 
 
@@ -52,6 +55,17 @@ def _left_out(limit: float, value: str, say: Words) -> str:
 def _because(rule: str, value: str, say: Words) -> str:
     if not value:
         return ""
+    if rule == "misfit":
+        return " " + say("verdict_reasons.misfit_of", value="; ".join(_misfits(value, say)))
     if rule == "interval_unreliable":
         return " " + say("verdict_reasons.members", value=say.listing(map(say.algorithm, value.split(","))))
     return " " + say("verdict_reasons.because", value=say.or_plain(f"reasons.{value}"))
+
+
+def _misfits(value: str, say: Words) -> Iterator[str]:
+    """Each algorithm that does not fit, with its causes, from "eava (ipre, pneumonia), interva"."""
+    for algorithm, causes in re.findall(r"([^,( ]+)(?: \(([^)]*)\))?", value):
+        name, named = say.algorithm(algorithm), [say.cause(cause) for cause in causes.split(", ") if cause]
+        yield (
+            say("verdict_reasons.misfit_one", algorithm=name, causes=say.listing(named)) if named else name
+        )

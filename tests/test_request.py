@@ -35,7 +35,7 @@ def test_the_smallest_request_has_the_published_defaults() -> None:
         "error",
         "exclude",
     )
-    assert (request.draws, request.effective_draws, request.seed, request.minimum_deaths) == (
+    assert (request.draws, request.effective_draws_used, request.seed, request.minimum_deaths) == (
         4000,
         4000,
         1,
@@ -153,6 +153,14 @@ def test_what_changes_the_result_most_is_never_guessed(field: str) -> None:
         (
             {"engine": "vacalibration", "matrix_sharing": "joint"},
             "engine: vacalibration has no joint model: use vacal, or set matrix_sharing: per_stratum",
+        ),
+        (
+            {"joint_groups": ["region"]},
+            "joint_groups: has a meaning with matrix_sharing: joint only: set it, or remove this",
+        ),
+        (
+            {"joint_groups": ["region"], "matrix_sharing": "joint"},
+            "joint_groups[1]: 'region' is no strata column (those that are: none)",
         ),
         (
             {"do_not_calibrate": "other"},

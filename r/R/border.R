@@ -1,24 +1,30 @@
 #' Calibrate a batch for a caller outside of R
 #'
-#' Calls [calibrate_batch()] or [calibrate_batch_published()] and tells its caller, who may be another process,
-#' all that happens: messages and warnings through `log` at the moment when they are signalled, an error as a
-#' value that keeps its text and class. At the end `log` gets one line a stratum that says how its fits went.
+#' Calls [calibrate_batch()], [calibrate_joint()] or [calibrate_batch_published()] and tells its caller, who may be
+#' another process, all that happens: messages and warnings through `log` at the moment when they are signalled, an
+#' error as a value that keeps its text and class. At the end `log` gets one line a stratum that says how its fits
+#' went; of the joint model one line a fit, and one for each stratum that does not fit.
 #'
 #' @param log Function that is called as `log(level, text)`, level `"info"` or `"warning"`.
 #' @param engine `"vacal"`, or `"vacalibration"` for the published engine.
+#' @param matrix_sharing `"per_stratum"`, or `"joint"` for [calibrate_joint()].
 #' @param ... Arguments of [calibrate_batch()].
 #'
-#' @return A list: either `value`, the result of [calibrate_batch()], or `error` (text), `call` (text, where it
+#' @return A list: either `value`, the result of the function called, or `error` (text), `call` (text, where it
 #'   happened), `class` (character vector) and `problems` (character vector, all that is wrong with the input;
 #'   empty if the input is not to blame).
 #' @export
-calibrate_batch_for_caller <- function(log, engine = c("vacal", "vacalibration"), ...) {
-  calibrate <- switch(match.arg(engine), vacal = calibrate_batch, vacalibration = calibrate_batch_published)
+calibrate_batch_for_caller <- function(log, engine = c("vacal", "vacalibration"),
+                                       matrix_sharing = c("per_stratum", "joint"), ...) {
+  alone <- switch(match.arg(engine), vacal = calibrate_batch, vacalibration = calibrate_batch_published)
+  calibrate <- switch(match.arg(matrix_sharing), per_stratum = alone, joint = calibrate_joint)
   tryCatch(
     withCallingHandlers(
       {
         value <- calibrate(...)
-        for (line in fit_lines(value$fits, dimnames(list(...)[["counts"]])[[1]])) log("info", line)
+        strata <- dimnames(list(...)[["counts"]])[[1]]
+        lines <- if (is.null(value$joint_fits)) fit_lines(value$fits, strata) else joint_lines(value, strata)
+        for (line in lines) log("info", line)
         list(value = value)
       },
       message = function(m) {
@@ -49,4 +55,17 @@ fit_lines <- function(fits, strata) {
   said <- ifelse(fits$status == "calibrated" & !is.na(fits$ess_bulk), drawn, gsub("_", " ", fits$status))
   each <- split(sprintf("%s: %s", fits$algorithm, said), fits$stratum)
   sprintf("%s - %s", strata[as.integer(names(each))], vapply(each, paste, "", collapse = "; "))
+}
+
+# Of the joint model: one line a fit, then one for each stratum and algorithm that do not fit.
+joint_lines <- function(value, strata) {
+  fits <- value$joint_fits
+  odd <- value$misfit[value$misfit$misfit, ]
+  c(
+    sprintf("%s: %s, R-hat %.3f (worst stratum %.3f), %.0f effective draws (worst stratum %.0f)", fits$algorithm,
+            ifelse(fits$published, "strata in one fit", paste("not published,", fits$reason)), fits$rhat_nation,
+            fits$rhat_strata, fits$ess_bulk_nation, fits$ess_bulk_strata),
+    sprintf("%s - %s: the deaths of %s do not fit (%s)", strata[odd$stratum], odd$fit, odd$algorithm,
+            ifelse(is.na(odd$causes), "no single cause", gsub(",", ", ", odd$causes)))
+  )
 }

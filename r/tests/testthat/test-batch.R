@@ -238,6 +238,20 @@ test_that("a caller outside of R is told how each stratum's fits went, one line 
   expect_match(told, "^info .* - a: .*effective draws; b: .*effective draws; ensemble: .*effective draws$")
 })
 
+test_that("a caller outside of R is told how each joint fit went, one line a fit", {
+  alphas <- list(a = synthetic_alpha(seed = 1))
+  counts <- counts_of(a = c(300, 250, 200, 150, 100))
+  told <- character()
+  answer <- calibrate_batch_for_caller(
+    function(level, text) told <<- c(told, paste(level, text)), "vacal", "joint",
+    counts = counts, matrices = alphas, matrix_type = "prior", do_not_calibrate = none(alphas),
+    draws = 100, effective_draws = 50, budget = 1e5
+  )
+  expect_true("joint_fits" %in% names(answer$value))
+  expect_length(told, 1)
+  expect_match(told, "^info a: strata in one fit, R-hat .* effective draws")
+})
+
 test_that("the reported effective size is never more than the draws that the summaries rest on", {
   alphas <- list(a = synthetic_alpha(seed = 1), b = synthetic_alpha(seed = 2))
   counts <- counts_of(a = c(300, 250, 200, 150, 100), b = c(250, 250, 250, 150, 100))

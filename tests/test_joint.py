@@ -1,0 +1,269 @@
+"""The joint model without Prefect, with real R: its tables, its flags, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from joint_made import ALGORITHMS, PROVINCES, joint_request, write_input
+
+from tasks import job as steps
+from tasks.chunks import JOINT_SIZE, expected_seconds, run_seconds
+from tasks.engine import Batch
+from tasks.errors import InputError
+from tasks.job import Job
+from tasks.r_process import Pool
+from tasks.store import Results, open_results
+
+LOG = logging.getLogger("tests")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Any:
+    with Pool() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def computed(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Results]:
+    """A published run of the small request with other fields, other counts, or a budget of evaluations."""
+
+    def run(changed: Any = None, budget: float | None = None, **fields: Any) -> Results:
+        folder = tmp_path_factory.mktemp("joint")
+        write_input(folder, changed)
+        job = steps.prepare(joint_request(folder, **fields))
+        return publish(job, pool, budget)
+
+    return run
+
+
+def publish(job: Job, pool: Pool, budget: float | None = None) -> Results:
+    for chunk in job.chunks:
+        limited = replace(chunk, batch=replace(chunk.batch, budget=budget))
+        steps.calibrate_chunk(limited, job.work.of(chunk), log=LOG, progress=None, pool=pool, timeout=None)
+    steps.publish(job, [(chunk, None) for chunk in job.chunks], {}, replace=False)
+    return open_results(job.uri)
+
+
+@pytest.fixture(scope="module")
+def plain(computed: Callable[..., Results]) -> Results:
+    """Six strata, one of them without deaths by the second algorithm."""
+    nothing = {("Tete", "2022", "second"): [0, 0, 0]}
+    return computed(nothing, keep_draws=True, roll_ups=[[], ["year"]])
+
+
+def draws_of(results: Results, algorithm: str, cause: str) -> pd.DataFrame:
+    """Draws x strata, the columns in the order of the table."""
+    rows = results.draws.query("algorithm == @algorithm and cause == @cause")
+    return rows.pivot(index="draw", columns="stratum", values="value")
+
+
+def test_results_are_in_the_tables_of_all_runs_and_say_that_they_are_joint(plain: Results) -> None:
+    for table in ("csmf", "strata", "rollups", "draws", "joint_fits", "misfit"):
+        assert set(plain.table(table)["matrix_sharing"].to_pylist()) == {"joint"}
+    assert plain.manifest["request"]["matrix_sharing"] == "joint"
+    assert plain.manifest["request"]["path_correction"] is False
+    assert plain.manifest["request"]["shrinkage"] is None
+    assert plain.manifest["status"] == "complete"
+    assert plain.strata["lambda"].isna().all()
+    assert plain.strata["shrinkage"].isna().all()
+    assert set(plain.strata["sampler"]) == {"joint_nuts"}
+    sums = plain.csmf.groupby(["level", "stratum", "algorithm"])["mean"].sum()
+    assert sums.to_numpy() == pytest.approx(1)
+
+
+def test_each_fit_says_how_it_went(plain: Results) -> None:
+    fits = plain.table("joint_fits").to_pandas().set_index("algorithm")
+    assert list(fits.index) == [*ALGORITHMS, "ensemble"]
+    assert set(fits["stratum"]) == {"age_group=neonate/country=Mozambique"}
+    assert (fits["strata"] == 6).all()
+    assert fits["published"].all()
+    assert (fits["rhat_strata"] <= 1.02).all()
+    assert (fits["phi_q025"] < fits["phi_q975"]).all()
+    worst = plain.strata.groupby("algorithm")["ess_bulk"].min()
+    assert worst["first"] == pytest.approx(fits.loc["first", "ess_bulk_strata"])
+
+
+def test_a_roll_up_is_the_weighted_sum_of_the_joint_draws(plain: Results) -> None:
+    weights = plain.strata.groupby("stratum")["deaths_received"].first()
+    rows = plain.csmf.query("algorithm == 'ensemble' and cause == 'infection' and level != 'stratum'")
+    assert len(rows) == 3
+    draws = draws_of(plain, "ensemble", "infection")
+    for row in rows.itertuples():
+        own = [s for s in draws.columns if row.year == "(all)" or s.endswith(f"year={row.year}")]
+        total = (draws[own] * weights[own]).sum(axis=1) / weights[own].sum()
+        assert row.mean == pytest.approx(total.mean(), abs=1e-12)
+        assert row.q025 == pytest.approx(np.quantile(total, 0.025), abs=1e-12)
+        assert row.q975 == pytest.approx(np.quantile(total, 0.975), abs=1e-12)
+
+
+def test_a_total_carries_no_warning_and_is_wider_than_strata_taken_as_independent(plain: Results) -> None:
+    rolled = plain.csmf[plain.csmf["level"] != "stratum"]
+    assert not rolled["flags"].str.contains("rollup_interval_too_narrow").any()
+    draws = draws_of(plain, "first", "infection")
+    random = np.random.default_rng(1)
+    shuffled = draws.apply(lambda column: random.permutation(column))
+    assert draws.mean(axis=1).std() > 1.3 * shuffled.mean(axis=1).std()
+
+
+def test_a_stratum_without_deaths_borrows_from_the_others_and_says_so(plain: Results) -> None:
+    here = plain.strata.set_index(["province", "year", "algorithm"]).loc[("Tete", "2022", "second")]
+    assert (here["status"], here["deaths"]) == ("calibrated", 0)
+    assert pd.isna(here["reason"])
+    assert here["flags"] == "borrowed_from_other_strata"
+    assert here["verdict"] == "do_not_publish"
+    assert "what the other strata suggest" in here["verdict_reasons"]
+    rows = plain.csmf.query("province == 'Tete' and year == '2022' and algorithm == 'second'")
+    assert rows["raw"].isna().all()
+    assert rows["mean"].sum() == pytest.approx(1)
+    seen = plain.csmf.query("level == 'stratum' and algorithm == 'second' and cause == 'infection'")
+    nation = plain.csmf.query("level == 'nation' and algorithm == 'second' and cause == 'infection'")
+    weights = plain.strata.query("algorithm == 'second'").set_index("stratum")["deaths_received"]
+    with_deaths = seen[seen["raw"].notna()].set_index("stratum")["raw"]
+    expected = np.average(with_deaths, weights=weights[with_deaths.index])
+    assert nation["raw"].item() == pytest.approx(expected)
+
+
+def test_too_few_deaths_are_reported_and_have_no_estimate(computed: Callable[..., Results]) -> None:
+    few = {("Gaza", "2021", name): [3, 2, 1] for name in ALGORITHMS} | {("Tete", "2021", "second"): [3, 2, 1]}
+    results = computed(few, minimum_deaths=50, keep_draws=True)
+    status = results.strata.set_index(["province", "year", "algorithm"])["status"]
+    gaza, tete = status.loc["Gaza", "2021"], status.loc["Tete", "2021"]
+    assert dict(gaza) == {"first": "not_fitted", "second": "not_fitted", "ensemble": "no_result"}
+    assert dict(tete) == {"first": "calibrated", "second": "not_fitted", "ensemble": "calibrated"}
+    csmf = results.csmf.set_index(["province", "year", "algorithm"]).loc[("Tete", "2021", "second")]
+    assert set(csmf["status"]) == {"no_result"}
+    assert list(csmf["deaths"]) == [3, 2, 1]
+    assert csmf[["mean", "sd", "q025"]].isna().all().all()
+    kept = results.draws.groupby(["province", "year"])["algorithm"].unique()
+    assert ("Gaza", "2021") not in kept.index
+    assert set(kept["Tete", "2021"]) == {"first", "ensemble"}
+
+
+def test_algorithms_that_contradict_each_other_are_flagged_with_their_causes(
+    computed: Callable[..., Results],
+) -> None:
+    odd = {key: [220, 130, 60] for key in CONTRADICTORY}
+    odd |= {("Tete", "2022", "first"): [380, 20, 10], ("Tete", "2022", "second"): [20, 380, 10]}
+    results = computed(odd, budget=1000, roll_ups=[["province"]])
+    misfit = results.table("misfit").to_pandas().query("misfit")
+    assert set(misfit["algorithm"]) == {"ensemble"}
+    assert set(zip(misfit["province"], misfit["year"], strict=True)) == {("Tete", "2022")}
+    flagged = results.strata[results.strata["flags"].str.contains("misfit")]
+    assert list(flagged["algorithm"]) == ["ensemble"]
+    named = flagged["misfit_of"].item()
+    assert "(infection, prematurity)" in named
+    assert "misfit" in flagged["caveat"].item() or "do not fit" in flagged["caveat"].item()
+    assert flagged["verdict"].item() != "publishable"
+    assert "deaths that do not fit: " in flagged["verdict_reasons"].item()
+    rows = results.csmf.query("province == 'Tete' and year == '2022' and algorithm == 'ensemble'")
+    assert rows["flags"].str.contains("misfit").all()
+    tete = results.csmf.query("level == 'province' and province == 'Tete' and algorithm == 'ensemble'")
+    assert tete["flags"].str.contains("misfit").all()
+    fits = results.table("joint_fits").to_pandas().set_index("algorithm")
+    assert fits.loc["ensemble", "strata_misfit"] == 1
+
+
+CONTRADICTORY = {
+    (province, year, algorithm): counts
+    for province in PROVINCES
+    for year in ("2021", "2022")
+    for algorithm, counts in (("first", [390, 10, 10]), ("second", [10, 390, 10]))
+}
+
+
+def test_a_fit_whose_chains_disagree_is_a_failure_with_its_reason_and_the_others_are_published(
+    computed: Callable[..., Results],
+) -> None:
+    results = computed(CONTRADICTORY, budget=1000, roll_ups=[[]])
+    fits = results.table("joint_fits").to_pandas().set_index("algorithm")
+    assert dict(fits["published"]) == {"first": True, "second": True, "ensemble": False}
+    assert "the chains do not agree" in fits.loc["ensemble", "reason"]
+    ensemble = results.strata[results.strata["algorithm"] == "ensemble"]
+    assert set(ensemble["status"]) == {"failed"}
+    assert set(ensemble["reason"]) == {"joint_fit_not_published"}
+    assert ensemble["verdict_reasons"].str.contains("chains of the joint fit do not agree").all()
+    assert results.manifest["status"] == "complete_with_failures"
+    assert {f["reason"] for f in results.manifest["failures"]} == {"joint_fit_not_published"}
+    rows = results.csmf[results.csmf["algorithm"] == "ensemble"]
+    assert rows["mean"].isna().all()
+    nation = results.rollups.set_index("algorithm")
+    assert nation.loc["ensemble", "strata_fitted"] == 0
+    assert nation.loc["first", "strata_fitted"] == 6
+    alone = computed(CONTRADICTORY, budget=1000, ensemble=False)
+    assert alone.manifest["status"] == "complete"
+
+
+def test_groups_are_fits_of_their_own_and_totals_over_them_are_too_narrow(
+    computed: Callable[..., Results],
+) -> None:
+    results = computed(
+        joint_groups=["year"], roll_ups=[[], ["year"]], algorithms=["first"], bad_records="reject"
+    )
+    fits = results.table("joint_fits").to_pandas()
+    assert list(fits["stratum"]) == [f"age_group=neonate/country=Mozambique/year={y}" for y in (2021, 2022)]
+    assert list(fits["year"]) == ["2021", "2022"]
+    assert list(fits["strata"]) == [3, 3]
+    rolled = results.csmf[results.csmf["level"] != "stratum"]
+    narrow = rolled["flags"].str.contains("rollup_interval_too_narrow")
+    assert dict(narrow.groupby(rolled["level"]).all()) == {"nation": True, "year": False}
+    assert not narrow[rolled["level"] == "year"].any()
+
+
+def test_groups_have_random_numbers_of_their_own(tmp_path: Path) -> None:
+    write_input(tmp_path)
+    one = steps.prepare(joint_request(tmp_path, seed=7)).chunks
+    groups = steps.prepare(joint_request(tmp_path, seed=7, joint_groups=["province"])).chunks
+    assert [chunk.batch.seed for chunk in one] == [7]
+    assert len({chunk.batch.seed for chunk in groups}) == 3
+    assert [chunk.name for chunk in groups] == [f"neonate Mozambique {p} 2021 .. {p} 2022" for p in PROVINCES]
+
+
+def test_a_joint_fit_is_one_task_however_strata_are_dealt(tmp_path: Path) -> None:
+    write_input(tmp_path)
+    chunks = steps.prepare(joint_request(tmp_path, chunk_strata=1)).chunks
+    assert [len(chunk.batch.strata) for chunk in chunks] == [6]
+
+
+def many(folder: Path, strata: int, **fields: Any) -> Job:
+    write_input(folder)
+    lines = ["province,year,algorithm,cause,deaths"]
+    lines += [f"P{i:05d},2021,first,infection,5" for i in range(strata)]
+    (folder / "deaths.csv").write_text("\n".join(lines))
+    return steps.prepare(joint_request(folder, algorithms=["first"], **fields))
+
+
+def test_a_fit_that_would_be_too_large_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    strata = JOINT_SIZE // 3 + 1
+    with pytest.raises(InputError) as caught:
+        many(tmp_path, strata)
+    (problem,) = caught.value.problems
+    assert problem.startswith(
+        f"matrix_sharing: a joint fit of neonate Mozambique would hold {strata:,} strata of 3 causes, "
+        "and takes at most 20,000 strata x causes; name columns, such as region, in joint_groups"
+    )
+    assert len(many(tmp_path, strata, joint_groups=["province"]).chunks) == strata
+
+
+def test_more_draws_than_memory_can_hold_are_refused_with_how_many_it_can(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"draws: 100,000 draws of 6,000 .* ask for at most 7,456, or name"):
+        many(tmp_path, 6000, draws=100_000, roll_ups=[[]])
+    assert len(many(tmp_path, 6000, draws=100_000).chunks) == 1
+
+
+def test_the_expected_time_of_a_joint_fit_is_shared_by_its_threads() -> None:
+    counts = np.ones((55, 3, 6), dtype=np.int64)
+    batch = Batch(
+        strata=tuple(f"s{i}" for i in range(55)), algorithms=("a", "b", "c"), causes=tuple("uvwxyz"),
+        counts=counts, broad_causes=tuple("uvwxyz"), matrices=(np.eye(6),) * 3, matrix_type="prior",
+        study_causes=None, do_not_calibrate=((),) * 3, matrix_sharing="joint",
+    )  # fmt: skip
+    assert expected_seconds(batch) > 10 * expected_seconds(replace(batch, matrix_sharing="per_stratum"))
+    assert run_seconds([batch], workers=4) == pytest.approx(1 + expected_seconds(batch) / 4)
+    assert run_seconds([batch, batch], workers=2) == pytest.approx(1 + expected_seconds(batch))
