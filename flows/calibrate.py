@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -13,10 +12,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
+from flows.failures import failed, without_traceback
 from flows.progress import Progress
 from tasks import job as steps
 from tasks import store
@@ -27,10 +27,8 @@ from tasks.labels import amount
 from tasks.r_process import Pool, ProcessLostError, TimedOutError
 from tasks.report import artifact_table, markdown_summary
 from tasks.request import CalibrationRequest, parse_request
+from tasks.service import RESULTS_MARK, TRY_AGAIN
 from tasks.settings import Settings, settings
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class IncompleteError(VacalError):
@@ -50,25 +48,6 @@ def can_heal(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
     hopeless = isinstance(error, TimedOutError | store.DamagedChunkError)
     return isinstance(error, ProcessLostError | StorageError) and not hopeless
-
-
-def without_traceback(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, its VacalError as the task's state: the log then says the sentence and nothing more."""
-
-    @wraps(function)
-    def told(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except VacalError as error:
-            return failed("Failed", error)  # type: ignore[return-value]
-
-    return told
-
-
-def failed(name: str, error: VacalError) -> State[Any]:
-    """A state of type FAILED; who asks for its result gets the error."""
-    state: State[Any] = Failed(name=name, message=str(error), data=error)
-    return state
 
 
 HEALING: dict[str, Any] = {
@@ -265,7 +244,9 @@ def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: Sta
     message = f"{strata}{', as calibrated before' if known else ''}: {', '.join(counts)}; "
     if not told.is_completed():
         message += f"the report could not be written (see the log, then vacal report {job.uri}); "
-    message += f"results: {job.uri}"
+    if steps.may_heal(manifest):
+        message += f"{TRY_AGAIN}; "
+    message += f"{RESULTS_MARK}{job.uri}"
     if manifest["status"] == steps.COMPLETE:
         name = None if told.is_completed() else "CompletedWithoutReport"
         complete: State[Any] = Completed(name=name, message=message, data=job.uri)

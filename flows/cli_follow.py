@@ -24,7 +24,8 @@ def show(events: Iterable[Line | Progress], out: Console) -> None:
         for event in events:
             if isinstance(event, Line):
                 moment = event.time.astimezone().strftime("%H:%M:%S")
-                out.print(f"{moment} {event.level:<7} {event.text}", markup=False)
+                said = f"{event.task}: {event.text}" if event.task else event.text
+                out.print(f"{moment} {event.level:<7} {said}", markup=False)
                 continue
             if event.algorithm not in tasks:
                 tasks[event.algorithm] = bars.add_task(event.algorithm, total=100)

@@ -187,9 +187,12 @@ def list_runs(
     age_group: Annotated[str | None, typer.Option(help="Only runs for this age group.")] = None,
     days: Annotated[float | None, typer.Option(help="Only runs of the last so many days.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    upkeep: Annotated[
+        bool, typer.Option("--all", help="Upkeep, too, and runs whose time has not come.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the runs on the server, newest first.
+    """List the calibrations on the server, newest first.
 
     Example: vacal list --status failed --days 7
     """
@@ -201,7 +204,7 @@ def list_runs(
     with connect() as server:
         found = (
             run
-            for run in server.runs(name=name, tags=tags, since=since)
+            for run in server.runs(name=name, tags=tags, since=since, upkeep=upkeep)
             if (not status or run.status in status)
             and all(value in (None, run.request.get(key)) for key, value in wanted.items())
         )
@@ -236,8 +239,8 @@ def ready(
 
 def _print_table(runs: list[RunStatus]) -> None:
     """One line a run, never cut: IDs are there to be copied."""
-    rows = [(r.name, r.status, _local(r.started or r.created), _duration(r), str(r.id)) for r in runs]
-    rows.insert(0, ("name", "status", "started", "took", "ID"))
+    rows = [(r.name, r.status, _local(r.started or r.due), _duration(r), str(r.id)) for r in runs]
+    rows.insert(0, ("name", "status", "started or due", "took", "ID"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -260,6 +263,7 @@ def _fields(run: RunStatus) -> dict[str, object]:
         "status": run.status,
         "message": run.message,
         "created": run.created and run.created.isoformat(),
+        "due": run.due and run.due.isoformat(),
         "started": run.started and run.started.isoformat(),
         "ended": run.ended and run.ended.isoformat(),
         "tags": list(run.tags),

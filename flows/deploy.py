@@ -1,7 +1,7 @@
 """`python -m flows.deploy`: put everything on the Prefect server, again and again with the same outcome.
 
 `prefect deploy --all` reads prefect.yaml; this adds what that file cannot say: the work pool and the
-priorities of its queues, that unknown parameters are refused, the alerts, and the modes that are turned off.
+priorities of its queues, the alerts, and the modes that are turned off.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
+from prefect.utilities.callables import ParameterSchema
+from pydantic import BaseModel
 
 from tasks import automations
 from tasks.service import DEPLOYMENT, URGENT_QUEUE
@@ -31,14 +32,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Create the pool and its queues, deploy, refuse unknown parameters, set the alerts."""
+    """Create the pool and its queues, deploy, set the alerts."""
     ensure_bucket(os.environ.get("VACAL_STORE", ""))
     with get_client(sync_client=True) as client:
         ensure_pool(client)
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
         subprocess.run(command, cwd=ROOT, check=True)
-        for name in _deployed():
-            refuse_unknown_parameters(client, name)
         if not settings().allow_submit:
             client.delete_deployment(client.read_deployment_by_name(DEPLOYMENT).id)
             print(f"{DEPLOYMENT} is not offered: VACAL_ALLOW_SUBMIT=false")
@@ -73,19 +72,18 @@ def ensure_pool(client: SyncPrefectClient) -> None:
             client.update_work_queue(present[name].id, priority=priority)
 
 
-def refuse_unknown_parameters(client: SyncPrefectClient, name: str) -> None:
-    """Close a deployment's parameter schema: Prefect leaves its top level open, and the run would crash."""
-    deployment = client.read_deployment_by_name(name)
-    schema: dict[str, Any] = {**(deployment.parameter_openapi_schema or {}), "additionalProperties": False}
-    path = {"id": str(deployment.id)}
-    client.request("PATCH", "/deployments/{id}", path_params=path, json={"parameter_openapi_schema": schema})
+def refuse_unknown_parameters() -> dict[str, str]:
+    """Step of prefect.yaml, run by `prefect deploy`: the server then refuses parameters that a flow lacks.
 
+    Prefect has no setting for it: it leaves a schema's top level open, and such a run would crash. So the
+    schemas that this process sends to the server are closed as they are written out.
+    """
 
-def _deployed() -> list[str]:
-    from prefect.flows import load_flow_from_entrypoint
+    def closed(schema: ParameterSchema, **options: Any) -> dict[str, Any]:
+        return BaseModel.model_dump(schema, **options) | {"additionalProperties": False}
 
-    listed = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    return [f"{load_flow_from_entrypoint(d['entrypoint']).name}/{d['name']}" for d in listed]
+    ParameterSchema.model_dump = closed  # type: ignore[assignment]
+    return {}
 
 
 if __name__ == "__main__":

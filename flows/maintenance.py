@@ -11,13 +11,14 @@ from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed
 
+from flows.names import dated
 from tasks.automations import HEARTBEAT_LOST
 from tasks.retention import remove_expired_inputs, remove_expired_runs
 from tasks.service import PAGE, TAG
 from tasks.store import clean_work
 
 
-@flow(name="maintenance")
+@flow(name="maintenance", flow_run_name=dated("maintenance"))
 def maintain(
     store: str = "results",
     inbox: str | None = None,

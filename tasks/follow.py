@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
+from prefect.client.schemas.filters import (
+    LogFilter,
+    LogFilterFlowRunId,
+    LogFilterTimestamp,
+    TaskRunFilter,
+    TaskRunFilterId,
+)
 from prefect.client.schemas.sorting import LogSort
 
 from tasks.service import PAGE, Server
@@ -27,12 +33,13 @@ LAST_BATCH_SECONDS = 2.0  # a process sends its last lines at most this long aft
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a run's log; `time` is UTC."""
+    """One line of a run's log; `time` is UTC, `task` the name of the task that said it, if one did."""
 
     id: UUID
     time: datetime
     level: str
     text: str
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,7 @@ class ServerSource:
     def __init__(self, server: Server, run: UUID) -> None:
         self.server = server
         self.run = run
+        self._tasks: dict[UUID, str] = {}
 
     def lines(self, after: datetime | None, offset: int) -> list[Line]:
         """See Source."""
@@ -113,7 +121,24 @@ class ServerSource:
         logs = self.server.client.read_logs(
             log_filter=wanted, limit=PAGE, offset=offset, sort=LogSort.TIMESTAMP_ASC
         )
-        return [Line(log.id, log.timestamp, logging.getLevelName(log.level), log.message) for log in logs]
+        self._learn_names({log.task_run_id for log in logs if log.task_run_id} - self._tasks.keys())
+        return [
+            Line(
+                log.id,
+                log.timestamp,
+                logging.getLevelName(log.level),
+                log.message,
+                self._tasks.get(log.task_run_id, "") if log.task_run_id else "",
+            )
+            for log in logs
+        ]
+
+    def _learn_names(self, tasks: Collection[UUID]) -> None:
+        """The names of these task runs, as far as the server knows them yet."""
+        if tasks:
+            wanted = TaskRunFilter(id=TaskRunFilterId(any_=list(tasks)))
+            found = self.server.client.read_task_runs(task_run_filter=wanted, limit=PAGE)
+            self._tasks |= {task.id: task.name for task in found}
 
     def progress(self) -> dict[str, float]:
         """See Source."""

@@ -25,6 +25,7 @@ from tasks.matrices import Inventory
 from tasks.settings import settings
 
 _SOURCES_SCRIPT = Path(__file__).parents[1] / "r" / "inst" / "scripts" / "inventory_sources.R"
+_VERSION = r"\d+(?:[.-]\d+)*"
 _TIMEOUT = 10.0
 """Seconds to wait for a connection, and then for each next piece of the archive."""
 _ARCHIVE_LIMIT = 200 * 2**20
@@ -76,7 +77,7 @@ def fetch_inventory(version: str = PUBLISHED_VERSION) -> Inventory:
     Version 2.2 must have the published checksum; any other is stored with its own and is not verified.
     Raises DownloadError where no repository gives the archive, InventoryError where it is not as published.
     """
-    if not re.fullmatch(r"\d+(?:[.-]\d+)*", version):
+    if not re.fullmatch(_VERSION, version):
         raise InventoryError(f"{version!r} is not a version of an R package, such as {PUBLISHED_VERSION}")
     archive, address = _download(version, r_sources().repositories)
     data = _data_file(archive)
@@ -90,6 +91,33 @@ def fetch_inventory(version: str = PUBLISHED_VERSION) -> Inventory:
     inventory = champs_inventory(entries, version, address, checksum)
     write_stored(inventory)
     return inventory
+
+
+def newest_version() -> str | None:
+    """The newest version that the repositories' lists of current sources name; None where they name none.
+
+    Raises DownloadError where no repository gives its list.
+    """
+    found, failures = [], []
+    for repository in r_sources().repositories:
+        opener, base = _opener(repository)
+        address = f"{base}/src/contrib/PACKAGES.gz"
+        try:
+            with opener.open(address, timeout=_TIMEOUT) as answer, gzip.open(answer) as file:
+                listed = _at_most(file, _UNPACKED_LIMIT, address).decode(errors="replace")
+        except (OSError, EOFError, ValueError) as problem:
+            failures.append(f"{address}: {getattr(problem, 'reason', problem)}")
+            continue
+        found.append(re.search(r"^Package: vacalibration\n(?:.+\n)*?Version: *(\S+)", listed, re.MULTILINE))
+    if not found:
+        raise DownloadError(f"no repository gave its list of packages ({'; '.join(failures)})")
+    versions = [match[1] for match in found if match and re.fullmatch(_VERSION, match[1])]
+    return max(versions, key=version_order, default=None)
+
+
+def version_order(version: str) -> tuple[int, ...]:
+    """Sorts versions of R packages as R does: 2.10 comes after 2.9."""
+    return tuple(map(int, re.split("[.-]", version)))
 
 
 def _download(version: str, repositories: list[str]) -> tuple[bytes, str]:

@@ -1,8 +1,8 @@
 """Runs on a Prefect server, seen from a client: submit, look up, cancel, by Prefect's own API.
 
 A submission's idempotency key covers the request and the content of its input, so that the same submission
-twice is one run, changed input is another, and after a run that failed or was cancelled the next submission
-starts anew.
+twice is one run, changed input is another, and after a run that failed, was cancelled or lost strata with
+their R process the next submission starts anew.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 from uuid import UUID
@@ -39,6 +39,8 @@ URGENT_QUEUE = "urgent"
 TAG = "vacal"
 RESULTS_MARK = "results: "
 """The final state's message of a run with results ends with this and the address of its folder."""
+TRY_AGAIN = "submitted again, it tries those once more that were lost with their R process"
+"""In the final state's message of a run with results of which some strata may still be computed."""
 
 PAGE = 200  # the server gives no more at a time
 
@@ -83,6 +85,7 @@ class RunStatus:
     status: str
     message: str
     created: datetime | None
+    due: datetime | None
     started: datetime | None
     ended: datetime | None
     tags: tuple[str, ...]
@@ -95,22 +98,31 @@ class RunStatus:
         """Whether the status is final."""
         return self.status in ENDED
 
+    @property
+    def may_be_submitted_again(self) -> bool:
+        """Whether another run of the request may do better: this one failed, was ended, or lost strata."""
+        return self.has_ended and (self.status not in WITH_RESULTS or TRY_AGAIN in self.message)
+
 
 def describe(run: FlowRun, progress: Mapping[str, float]) -> RunStatus:
     """A flow run of the server as a RunStatus."""
     message = (run.state.message if run.state else None) or ""
     _, mark, uri = message.rpartition(RESULTS_MARK)
     word = status_word(run.state)
+    request = run.parameters.get("request") or {}
+    # Until it starts, a run of a schedule has a name that Prefect made up.
+    waiting = run.auto_scheduled and run.start_time is None
     return RunStatus(
         id=run.id,
-        name=run.name,
+        name=request.get("name", run.name) if waiting else run.name,
         status=word,
         message=message,
         created=run.created,
+        due=run.expected_start_time,
         started=run.start_time,
         ended=run.end_time,
         tags=tuple(sorted(run.tags)),
-        request=run.parameters.get("request") or {},
+        request=request,
         progress=dict(progress),
         results=uri.strip() if mark and word in WITH_RESULTS else None,
     )
@@ -192,7 +204,7 @@ class Server:
                 "POST", "/deployments/{id}/create_flow_run", path_params={"id": deployment.id}, json=body
             )
             status = describe(FlowRun.model_validate(response.json()), {})
-            if not status.has_ended or status.status in WITH_RESULTS:
+            if not status.may_be_submitted_again:
                 return status, response.status_code == httpx.codes.CREATED
         raise StateError(f"{request.name}: a thousand runs of this request have failed; see their messages")
 
@@ -202,15 +214,29 @@ class Server:
         return describe(found, self.progress(found.id))
 
     def runs(
-        self, *, name: str | None = None, tags: Iterable[str] = (), since: datetime | None = None
+        self,
+        *,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        since: datetime | None = None,
+        upkeep: bool = False,
     ) -> Iterator[RunStatus]:
-        """This project's runs, newest first, without their progress."""
+        """This project's runs, newest first, without their progress.
+
+        Without `upkeep` only calibrations, and none whose time has not come.
+        """
         wanted: dict[str, Any] = {"tags": {"all_": [TAG, *tags]}}
         if name:
             wanted["name"] = {"like_": name}
+        due: dict[str, datetime] = {}
         if since:
-            wanted["expected_start_time"] = {"after_": since}
-        return (describe(run, {}) for run in self._runs(wanted))
+            due["after_"] = since
+        if not upkeep:
+            due["before_"] = datetime.now(UTC)
+        if due:
+            wanted["expected_start_time"] = due
+        found = (run for run in self._runs(wanted) if upkeep or "request" in run.parameters)
+        return (describe(run, {}) for run in found)
 
     def cancel(self, run: str) -> RunStatus:
         """End a run: at once if it waits, in seconds if it computes. Raises StateError if it has ended."""

@@ -37,14 +37,15 @@ def service_checks() -> list[Check]:
 
 
 def _checks(api: httpx.Client) -> list[Check]:
-    server = api.get("version")
+    server = api.get("admin/version")
     if server.status_code == httpx.codes.UNAUTHORIZED:
         found = f"{api.base_url} wants a user and password"
         return [Check("Prefect server", False, found, "set PREFECT_API_AUTH_STRING=user:password")]
     database = api.get("ready")
     pool = api.get(f"work_pools/{POOL}")
+    found = server.text.strip('"') + f" at {api.base_url}"
     return [
-        Check("Prefect server", server.is_success, f"{server.text} at {api.base_url}", "start it: script/up"),
+        Check("Prefect server", server.is_success, found, "start it: script/up"),
         Check("database", database.is_success, "ready" if database.is_success else database.text, "start it"),
         _pool(pool),
         _worker(api),

@@ -61,7 +61,14 @@ REQUEST: dict[str, Any] = {
     "effective_draws": 400,
     "output": "s3://vacal/store",
 }
-LONG = REQUEST | {"name": "long-one", "draws": 1_000_000, "effective_draws": 1_000_000}
+LONG = REQUEST | {  # minutes: it is never let come to its end
+    "name": "long-one",
+    "input": {"uri": "s3://vacal/long.csv", "layout": "counts"},
+    "columns": {"strata": ["district"]},
+    "draws": 1_000_000,
+    "effective_draws": 1_000_000,
+}
+STUCK_AFTER = 10  # seconds, the least that may be set
 
 
 def until(what: Callable[[], Any]) -> Any:
@@ -118,6 +125,13 @@ class Installation:
         found = self.api.post("artifacts/filter", json={"artifacts": {"flow_run_id": {"any_": [run]}}}).json()
         return {artifact["key"]: artifact for artifact in found}
 
+    def alert(self, kind: str, run: str) -> dict[str, Any]:
+        """The call of the webhook for that run, as soon as it has come."""
+        found: list[dict[str, Any]] = until(
+            lambda: [one for one in self.alerts if (one["alert"], one["id"]) == (kind, run)]
+        )
+        return found[0]
+
     def r_processes(self) -> list[psutil.Process]:
         below = psutil.Process(self.up.pid).children(recursive=True)
         return [process for process in below if "tasks.r_process" in " ".join(_command(process))]
@@ -146,6 +160,8 @@ def installation() -> Iterator[Installation]:
         "VACAL_STATE": str(state),
         "VACAL_HOME": str(state / "home"),
         "VACAL_ALERT_WEBHOOK": f"http://127.0.0.1:{hook.server_port}/",
+        "VACAL_STUCK_AFTER": str(STUCK_AFTER),
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "5",
     }
     kept = {
         name: value
@@ -300,6 +316,7 @@ class TestAPlainHttpClient:
     ) -> None:
         messages = [log["message"] for log in installation.logs(finished["id"])]
         assert any("1 stratum in 1 chunk" in message for message in messages)
+        assert any("eava: importance, lambda" in message for message in messages)
 
     def test_reads_progress_table_and_summary(
         self, installation: Installation, finished: dict[str, Any]
@@ -375,14 +392,43 @@ class TestBadInput:
         assert all(problem in checked.stderr for problem in state["message"].splitlines())
         tasks = installation.api.post("task_runs/filter", json={"flow_runs": {"id": {"any_": [run]}}}).json()
         assert not [task for task in tasks if task["name"].startswith("neonate")]
-        alert = until(lambda: [one for one in installation.alerts if one["id"] == run])[0]
-        assert (alert["alert"], alert["state"]) == ("failed", "BadInput")
+        assert installation.alert("failed", run)["state"] == "BadInput"
+        assert not [log for log in installation.logs(run) if "Traceback" in log["message"]]
 
 
-class TestCancelling:
-    def test_stops_r_leaves_the_store_clean_and_lets_the_next_submission_start_anew(
+def many_strata() -> bytes:
+    """Counts of a hundred districts."""
+    counts = REQUEST["input"]["counts"].items()
+    rows = [
+        f"{algorithm},{cause},{deaths},d{number}"
+        for number in range(100)
+        for algorithm, causes in counts
+        for cause, deaths in causes.items()
+    ]
+    return "\n".join(["algorithm,cause,deaths,district", *rows]).encode()
+
+
+class TestLateRun:
+    def test_a_run_that_no_worker_starts_raises_the_alarm_and_is_cancelled_at_once(
         self, installation: Installation, tmp_path: Path
     ) -> None:
+        file = tmp_path / "late.yaml"
+        file.write_text(yaml.safe_dump(REQUEST | {"name": "late-one"}))
+        queue = "work_pools/vacal/queues/urgent"
+        installation.api.patch(queue, json={"is_paused": True}).raise_for_status()
+        try:
+            run = installation.vacal("submit", "--urgent", str(file)).stdout.split()[0]
+            assert installation.alert("late", run)["run"] == "late-one"
+            assert installation.vacal("cancel", run).stdout == "late-one: cancelled: cancelled by a user\n"
+        finally:
+            installation.api.patch(queue, json={"is_paused": False}).raise_for_status()
+
+
+class TestLongRun:
+    def test_raises_the_alarm_and_cancelled_leaves_no_r_and_a_clean_store_and_may_be_submitted_anew(
+        self, installation: Installation, tmp_path: Path
+    ) -> None:
+        installation.s3.pipe_file("vacal/long.csv", many_strata())
         file = tmp_path / "long.yaml"
         file.write_text(yaml.safe_dump(LONG))
         run = installation.vacal("submit", str(file)).stdout.split()[0]
@@ -390,6 +436,7 @@ class TestCancelling:
         assert twice.startswith(run)
         assert "was submitted before" in twice
         until(installation.r_processes)
+        assert installation.alert("stuck", run)["state"] == "Running"
         body = {"state": {"type": "CANCELLING"}}
         assert installation.api.post(f"flow_runs/{run}/set_state", json=body).json()["status"] == "ACCEPT"
         until(lambda: not installation.r_processes())

@@ -16,6 +16,7 @@ from flows.progress import Progress
 from tasks import job as steps
 from tasks import store
 from tasks.errors import InputError
+from tasks.service import TRY_AGAIN
 from tasks.store import open_results
 
 pytest_plugins = ["flow_made"]
@@ -33,7 +34,7 @@ def lose_nampula(request: Any, at_each_fit: Any) -> str:
     whole = next(c for c in steps.prepare(request).chunks if "Nampula" in c.name)
     nampula = {whole.id, next(s for s in whole.singles() if s.name.endswith("Nampula")).id}
     at_each_fit(kill)
-    with pytest.raises(IncompleteError) as caught:
+    with pytest.raises(IncompleteError, match=f"1 failed; {TRY_AGAIN}; results: ") as caught:
         calibrate.with_options(task_runner=module.ThreadPoolTaskRunner(max_workers=1))(request)
     return caught.value.uri
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import hashlib
 import http.server
 import socket
+import struct
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,12 +16,13 @@ from pathlib import Path
 
 import pytest
 from inventory_made import source_archive, write_rda
+from prefect.states import State
 
 from flows.inventory import refresh_inventory
 from tasks import inventory_fetch
 from tasks.errors import InventoryError, StorageError
 from tasks.inventory import fetch_inventory, load_inventory
-from tasks.inventory_fetch import DownloadError, r_sources
+from tasks.inventory_fetch import DownloadError, newest_version, r_sources
 from tasks.inventory_store import PUBLISHED, Published, stored_path
 from tasks.matrices import content_checksum
 from tasks.settings import settings
@@ -304,16 +307,105 @@ def test_where_r_is_set_up_for_no_repository_its_own_list_of_mirrors_gives_one(
     assert repository.startswith("https://")
 
 
-@pytest.mark.usefixtures("prefect_server")
-def test_the_flow_fetches_what_is_missing_or_damaged_and_keeps_what_is_sound(
-    rda: bytes, repository: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def put_index(folder: Path, *versions: str) -> None:
+    """The list of a repository's current packages, among them ours in these versions."""
+    stanzas = ["Package: other\nVersion: 9.9\nDepends: R (>= 4.0),\n        vacalibration\n"]
+    stanzas += [
+        f"Package: vacalibration\nDepends: R (>= 3.5.0),\n        x\nVersion: {v}\n" for v in versions
+    ]
+    file = folder / CURRENT / "PACKAGES.gz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(gzip.compress("\n".join(stanzas).encode()))
+
+
+def other_matrices(rda: bytes) -> bytes:
+    """The data file with other numbers."""
+    return gzip.compress(gzip.decompress(rda).replace(struct.pack(">d", 20.0), struct.pack(">d", 20.5)))
+
+
+def test_the_newest_of_all_repositories_is_found(
+    repository: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = repository
+    set_up_r(tmp_path, monkeypatch, f"{address}/a", f"{address}/gone", f"{address}/b")
+    put_index(folder / "a", "2.9")
+    put_index(folder / "b", "2.10-1")
+    assert newest_version() == "2.10-1"
+
+
+def test_a_repository_that_does_not_have_the_package_any_more_names_no_version(
+    repository: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, address = repository
     set_up_r(tmp_path, monkeypatch, address)
-    put(folder, CURRENT, "3.0", {MEMBER: rda})
-    fetched = refresh_inventory("3.0")
-    stored_path("champs-3.0").write_bytes(b"damaged")
-    assert refresh_inventory("3.0") == fetched
-    (folder / CURRENT / "vacalibration_3.0.tar.gz").unlink()
-    assert refresh_inventory("3.0") == fetched
-    assert fetched["checksum"] == hashlib.sha256(rda).hexdigest()
+    put_index(folder)
+    assert newest_version() is None
+
+
+@pytest.mark.parametrize("content", [None, b"<html>log in first</html>"])
+def test_repositories_that_give_no_list_are_named(
+    content: bytes | None, repository: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = repository
+    set_up_r(tmp_path, monkeypatch, address)
+    if content is not None:
+        put_index(folder)
+        (folder / CURRENT / "PACKAGES.gz").write_bytes(content)
+    with pytest.raises(DownloadError, match=f"{address}/src/contrib/PACKAGES.gz: "):
+        newest_version()
+
+
+@pytest.mark.usefixtures("prefect_server")
+class TestTheFlow:
+    """`refresh-inventory` where the repository has version 2.2 in its archive."""
+
+    def refreshed(self, version: str = "2.2") -> State[dict[str, object]]:
+        state: State[dict[str, object]] = refresh_inventory(version, return_state=True)
+        return state
+
+    @pytest.fixture(autouse=True)
+    def installed(
+        self, rda: bytes, repository: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Path:
+        folder, address = repository
+        set_up_r(tmp_path, monkeypatch, address)
+        publish(monkeypatch, rda, tmp_path)
+        put(folder, ARCHIVE, "2.2", {MEMBER: rda})
+        return folder
+
+    def test_fetches_what_is_missing_or_damaged_and_keeps_what_is_sound(self, installed: Path) -> None:
+        put_index(installed, "2.2")
+        fetched = self.refreshed()
+        assert fetched.message == (
+            "champs-2.2 is stored and sound; the repositories have nothing newer (they name 2.2)"
+        )
+        stored_path("champs-2.2").write_bytes(b"damaged")
+        assert self.refreshed().result() == fetched.result()
+        (installed / ARCHIVE / "vacalibration_2.2.tar.gz").unlink()
+        assert self.refreshed().result() == fetched.result()
+
+    def test_newer_matrices_are_stored_and_flagged_and_not_used(self, installed: Path, rda: bytes) -> None:
+        put_index(installed, "2.3")
+        changed = other_matrices(rda)
+        put(installed, CURRENT, "2.3", {MEMBER: changed})
+        state = self.refreshed()
+        assert (state.type.value, state.name) == ("COMPLETED", "NewerInventory")
+        assert state.result()["newer"] == "champs-2.3"
+        assert f"sha256 {hashlib.sha256(changed).hexdigest()}. It is not used" in str(state.message)
+        assert load_inventory().id == "champs-2.2"
+        assert load_inventory(str(stored_path("champs-2.3"))).verified is False
+
+    def test_a_newer_version_with_the_same_matrices_is_no_news(self, installed: Path, rda: bytes) -> None:
+        put_index(installed, "2.3")
+        put(installed, CURRENT, "2.3", {MEMBER: rda})
+        state = self.refreshed()
+        assert (state.type.value, state.name) == ("COMPLETED", "Completed")
+        assert "version 2.3 of the package has the same matrices" in str(state.message)
+
+    def test_a_newer_version_that_cannot_be_read_is_a_failure(self, installed: Path) -> None:
+        put_index(installed, "2.3")
+        put(installed, CURRENT, "2.3", {"vacalibration/data/renamed.rda": b""})
+        state = self.refreshed()
+        assert (state.type.value, state.name) == ("FAILED", "Failed")
+        assert "the downloaded archive holds none of" in str(state.message)
+        assert load_inventory().id == "champs-2.2"

@@ -40,7 +40,7 @@ from tasks.retention import (
     remove_expired_runs,
     with_newest_input,
 )
-from tasks.service import ENDED, PAGE, describe, status_word, submission_key
+from tasks.service import ENDED, PAGE, TRY_AGAIN, describe, status_word, submission_key
 
 COUNTS = {"eava": {"pneumonia": 5, "ipre": 7, "prematurity": 3}}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -106,6 +106,25 @@ class TestStatus:
 
     def test_a_run_that_failed_has_no_results_whatever_its_message(self) -> None:
         assert describe(flow_run(Failed(message="no results: R died")), {}).results is None
+
+    @pytest.mark.parametrize(
+        ("state", "again"),
+        [
+            (Running(), False),
+            (Completed(message="results: a"), False),
+            (Failed(name="CompletedWithFailures", message="1 failed; results: a"), False),
+            (
+                Failed(name="CompletedWithFailures", message=f"4 strata: 1 failed; {TRY_AGAIN}; results: a"),
+                True,
+            ),
+            (Failed(), True),
+            (Failed(name="BadInput"), True),
+            (Cancelled(), True),
+            (Crashed(), True),
+        ],
+    )
+    def test_a_request_is_run_again_where_that_may_help(self, state: State[None], again: bool) -> None:
+        assert describe(flow_run(state), {}).may_be_submitted_again is again
 
 
 def flow_run(state: State[None]) -> FlowRun:
