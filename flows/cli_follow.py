@@ -24,8 +24,7 @@ def show(events: Iterable[Line | Progress], out: Console) -> None:
         for event in events:
             if isinstance(event, Line):
                 moment = event.time.astimezone().strftime("%H:%M:%S")
-                said = f"{event.task}: {event.text}" if event.task else event.text
-                out.print(f"{moment} {event.level:<7} {said}", markup=False)
+                out.print(f"{moment} {event.level:<7} {_said(event)}", markup=False)
                 continue
             if event.algorithm not in tasks:
                 tasks[event.algorithm] = bars.add_task(event.algorithm, total=100)
@@ -34,3 +33,8 @@ def show(events: Iterable[Line | Progress], out: Console) -> None:
             if not out.is_terminal and step > printed.get(event.algorithm, -1):
                 printed[event.algorithm] = step
                 out.print(f"progress {event.algorithm} {event.percent:.0f}%", markup=False)
+
+
+def _said(line: Line) -> str:
+    """The line, with the task's name where it needs one: what R says names its stratum by itself."""
+    return f"{line.task}: {line.text}" if line.task and line.text.startswith("Finished in") else line.text

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from tasks.labels import amount
+
 SECONDS_BETWEEN = 1.0
 NEARLY = 99.0  # until the run is published
 
@@ -85,4 +87,5 @@ class Progress:
             return sum(done for (_, name), done in self._done.items() if name == algorithm)
 
     def _words(self, algorithm: str) -> str:
-        return f"{algorithm}: {self._sum(algorithm)} of {self._strata[algorithm]} strata"
+        strata = self._strata[algorithm]
+        return f"{algorithm}: {self._sum(algorithm)} of {amount(strata, 'stratum', 'strata')}"

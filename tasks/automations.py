@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from tasks.labels import amount
 from tasks.service import TAG
 
 BLOCK = "vacal-alerts"
@@ -58,8 +59,17 @@ def alerts(webhook: UUID, stuck_after: timedelta) -> list[AutomationCore]:
     return [
         _alert("failed", "has failed", webhook, failed, "A run failed, was refused, or has failed strata."),
         _alert("late", "is late", webhook, late, "No worker has started a run that is due."),
-        _alert("stuck", "is stuck", webhook, stuck, f"A run has not ended within {stuck_after}."),
+        _alert(
+            "stuck", "is stuck", webhook, stuck, f"A run has not ended {_words(stuck_after)} after it began."
+        ),
     ]
+
+
+def _words(time: timedelta) -> str:
+    """A length of time in the largest unit that it is a multiple of; '6 hours'."""
+    seconds = round(time.total_seconds())
+    size, unit = next((s, u) for s, u in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds % s == 0)
+    return amount(seconds // size, unit)
 
 
 def apply(client: SyncPrefectClient, url: str | None, stuck_after: timedelta) -> list[str]:

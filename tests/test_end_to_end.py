@@ -419,7 +419,7 @@ class TestLateRun:
         try:
             run = installation.vacal("submit", "--urgent", str(file)).stdout.split()[0]
             assert installation.alert("late", run)["run"] == "late-one"
-            assert installation.vacal("cancel", run).stdout == "late-one: cancelled: cancelled by a user\n"
+            assert installation.vacal("cancel", run).stdout == "late-one: cancelled\n"
         finally:
             installation.api.patch(queue, json={"is_paused": False}).raise_for_status()
 
