@@ -232,7 +232,7 @@ def _group(
         effective_draws=request.effective_draws_used,
         seed=request.seed,
         quantiles=request.quantiles,
-        keep_draws=request.keep_draws or bool(request.roll_ups),
+        keep_draws=request.keep_draws or bool(request.levels),
         engine=request.engine,
         matrix_sharing=request.matrix_sharing_used,
     )

@@ -14,7 +14,7 @@ from tasks.errors import StateError
 from tasks.storage import Storage
 from tasks.store import Results
 
-DEFAULT_TABLES = ("csmf", "strata", "records", "rollups")
+DEFAULT_TABLES = ("csmf", "strata", "records", "rollups", "contrasts", "joint_fits", "misfit")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text cell that starts so would be run by a spreadsheet
 
 

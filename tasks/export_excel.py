@@ -23,14 +23,17 @@ from tasks.verdict_rules import VERDICTS
 from tasks.view import View
 from tasks.words import Language, Words, words
 
-SHEETS = ("csmf", "strata", "rollups", "records", "matrices")
+SHEETS = ("csmf", "strata", "rollups", "contrasts", "joint_fits", "misfit", "records", "matrices")
 """Tables that become sheets, in this order; draws are for programs."""
 
 ROWS_AT_MOST = 1_048_575  # of an Excel sheet, without the head
 MATRIX_ROWS_AT_MOST = 20_000  # nobody reads more of them in a spreadsheet
 _ON_FIRST_SHEET = ("run", "name", "inventory", "inventory_version", "inventory_checksum")
 _EPOCH = datetime(2000, 1, 1)  # so that the bytes do not depend on the day
-_FRACTIONS = ("raw", "mean", "sd", "value", "share_left_out", "share_passed_through")
+_FRACTIONS = (
+    "raw", "mean", "sd", "value", "share_left_out", "share_passed_through", "reference_mean", "compared_mean",
+    "difference", "probability_higher",
+)  # fmt: skip
 _COLOURS = {"publishable": "#e8f3e9", "with_caution": "#fff3d9", "do_not_publish": "#fdecea"}
 
 

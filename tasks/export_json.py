@@ -33,10 +33,32 @@ def json_text(results: Results, language: Language = "en") -> str:
         "causes": {name: say.cause(name) for name in view.causes(view.units)},
         "reasons": _reasons(view, say),
         "units": [_unit(view, unit, say) for unit in view.units],
+        "contrasts": _contrasts(view, say) if view.has_table("contrasts") else [],
     }
     return (
         json.dumps(document, ensure_ascii=False, allow_nan=False, indent=None, separators=(",", ":")) + "\n"
     )
+
+
+_OF_A_CONTRAST = (
+    "level", "age_group", "country", "between", "reference", "compared", "algorithm", "cause",
+    "reference_mean", "compared_mean", "difference", "sd", "q025", "q975", "probability_higher", "status",
+    "verdict",
+)  # fmt: skip
+
+
+def _contrasts(view: View, say: Words) -> list[dict[str, Any]]:
+    """Each difference with its place and, in words, its reasons."""
+    rows = view.results.table("contrasts").to_pylist()
+    return [
+        {
+            **{name: row[name] for name in _OF_A_CONTRAST},
+            "place": {name: row[name] for name in view.columns},
+            "flags": split_flags(row["flags"]),
+            "reasons": reasons_in_words(row["verdict_codes"], say),
+        }
+        for row in rows
+    ]
 
 
 def _reasons(view: View, say: Words) -> dict[str, str]:

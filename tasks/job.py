@@ -13,10 +13,12 @@ from importlib.metadata import version
 from itertools import chain, product
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from tasks import rollup_plan, rollup_weights, rollups, store
+from tasks import contrasts, rollup_plan, rollup_weights, rollups, store
 from tasks.boundaries import read_boundaries
 from tasks.chunks import Chunk, split
 from tasks.engine import Progress, calibrate_batch, engine_versions
@@ -28,7 +30,7 @@ from tasks.matrices import Inventory
 from tasks.r_process import Pool, ProcessLostError, TimedOutError
 from tasks.report import render_report
 from tasks.request import CalibrationRequest
-from tasks.rollup_sums import partial_sums
+from tasks.rollup_sums import Key, partial_sums
 from tasks.schema import ENSEMBLE
 from tasks.storage import Storage, errors, filesystem
 from tasks.tables import Identity, chunk_tables, failed_tables, unplaced_records
@@ -81,6 +83,7 @@ class Job:
     work: Work
     boundaries: str | None
     """Text of the GeoJSON file for the report's maps."""
+    contrasts: Sequence[contrasts.Pair] = ()
 
     @property
     def run(self) -> str:
@@ -115,9 +118,9 @@ def prepare(request: CalibrationRequest) -> Job:
     weights = rollup_weights.read_weights(weights_uri, columns) if weights_uri else None
     engine = engine_versions()["engine"]
     run = _run_id(request, inventory, tabulation, weights, engine)
-    plan = (
-        rollup_plan.plan(tabulation.strata, columns, request.roll_ups, weights) if request.roll_ups else None
-    )
+    plan = rollup_plan.plan(tabulation.strata, columns, request.levels, weights) if request.levels else None
+    pairs = contrasts.pairs(plan, request) if plan and request.contrasts else []
+    contrasts.check_size(pairs, request, max((len(chunk.batch.causes) for chunk in chunks), default=0))
     work = Work(
         absolute_root(request.output),
         run,
@@ -127,7 +130,7 @@ def prepare(request: CalibrationRequest) -> Job:
         request.verdict_rules,
         plan,
     )
-    return Job(request, inventory, tabulation, chunks, work, boundaries)
+    return Job(request, inventory, tabulation, chunks, work, boundaries, pairs)
 
 
 def absolute_root(output: str) -> str:
@@ -237,12 +240,12 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
     records = pa.concat_tables([*_parts(job, done, "records"), *_unplaced(job)])
     check_records_add_up(job.tabulation, records)
     totals = _roll_up(job, done, strata, records)
-    tables = {
+    tables: dict[str, Iterable[pa.Table]] = {
         "csmf": chain(_parts(job, done, "csmf"), totals.get("csmf", ())),
         "strata": [strata],
         "records": [records],
         "matrices": _parts(job, done, "matrices"),
-        **({"rollups": totals["rollups"]} if totals else {}),
+        **{name: totals[name] for name in ("rollups", "contrasts") if name in totals},
         **{name: _parts(job, done, name) for name in JOINT_TABLES if _is_joint(job)},
         **({"draws": _parts(job, done, "draws")} if job.work.keep_draws else {}),
     }
@@ -383,9 +386,16 @@ def _unplaced(job: Job) -> Iterator[pa.Table]:
 
 
 def _roll_up(job: Job, done: Done, strata: pa.Table, records: pa.Table) -> dict[str, list[pa.Table]]:
-    """The roll-ups' rows of csmf, and rollups; nothing where none is asked for."""
+    """The roll-ups' rows of csmf, rollups, and contrasts; nothing that is not asked for."""
     if job.work.roll_ups is None:
         return {}
+    compared = {(pair.level, group) for pair in job.contrasts for group in pair.groups}
+    draws: dict[Key, NDArray[np.float64]] = {}
+
+    def keep(key: Key, values: NDArray[np.float64]) -> None:
+        if key[:2] in compared:
+            draws[key] = values
+
     pairs = zip(_parts(job, done, "rollup_fits"), _parts(job, done, "rollup_sums"), strict=True)
     csmf, levels = rollups.combine(
         job.work.roll_ups,
@@ -395,12 +405,31 @@ def _roll_up(job: Job, done: Done, strata: pa.Table, records: pa.Table) -> dict[
         quantiles=job.request.quantiles,
         unreliable_share=job.request.unreliable_share,
         joint_groups=job.request.joint_groups,
+        on_draws=keep,
         constants=job.work.identity.constants,
     )
     judged = add_verdicts(
         {"csmf": csmf, "rollups": levels, "strata": strata, "records": records}, job.request.verdict_rules
     )
-    return {"csmf": [judged["csmf"]], "rollups": [judged["rollups"]]}
+    named = [rollup_plan.level_name(columns, job.request.columns.strata) for columns in job.request.roll_ups]
+    asked_for: dict[str, list[pa.Table]] = {
+        name: [judged[name].filter(pc.is_in(judged[name]["level"], pa.array(named, pa.string())))]
+        for name in ("csmf", "rollups")
+        if named
+    }
+    if job.contrasts:
+        asked_for["contrasts"] = [
+            contrasts.table(
+                job.contrasts,
+                judged["csmf"],
+                draws,
+                rules=job.request.verdict_rules,
+                strata_columns=job.request.columns.strata,
+                quantiles=job.request.quantiles,
+                constants=job.work.identity.constants,
+            )
+        ]
+    return asked_for
 
 
 def _total(records: pa.Table) -> dict[str, int]:

@@ -155,6 +155,26 @@ class Matrix(_Part):
     )
 
 
+class Contrast(_Part):
+    """A comparison of each two values of a strata column."""
+
+    between: str = Field(
+        min_length=1, description="Strata column whose values are compared, such as year or province."
+    )
+    within: Texts = Field(
+        default=(),
+        description="Strata columns within each of whose values it is done, such as province; empty: none.",
+    )
+    pairs: Literal["all", "successive"] = Field(
+        default="all", description="all: every two values; successive: each with the one before it."
+    )
+
+    @property
+    def level(self) -> tuple[str, ...]:
+        """Strata columns of the results that are compared."""
+        return (*self.within, self.between)
+
+
 class CalibrationRequest(_Part):
     """What to calibrate, from which deaths, and how."""
 
@@ -281,6 +301,15 @@ class CalibrationRequest(_Part):
             "roll-ups with; empty: the deaths received."
         ),
     )
+    contrasts: Annotated[tuple[Contrast, ...], Field(strict=False)] = Field(
+        default=(),
+        description=(
+            "Differences between results by posterior draw, each as {between: year, within: [province], "
+            "pairs: successive}: within each value of `within` (empty: over all), every two values of the "
+            "strata column `between` (pairs: all, the default) or each with the one before it "
+            "(successive). Empty: none."
+        ),
+    )
     unreliable_share: float = Field(
         0.05,
         ge=0,
@@ -394,6 +423,11 @@ class CalibrationRequest(_Part):
         if self.shrinkage is not None:
             return self.shrinkage
         return 0.0 if self.path_correction_used or self.matrix_sharing_used == "joint" else 4.0
+
+    @property
+    def levels(self) -> tuple[tuple[str, ...], ...]:
+        """Levels to sum up to: those of roll_ups, and of the results that contrasts compare."""
+        return (*self.roll_ups, *(contrast.level for contrast in self.contrasts))
 
     @property
     def aliases(self) -> tuple[str, ...]:

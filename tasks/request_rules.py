@@ -265,8 +265,23 @@ def _roll_up_rules(request: CalibrationRequest) -> Iterator[Problem]:
                 "is the same level as an earlier one (every level stays within one age group and country)",
             )
         seen.append(summed_by)
-    if request.roll_up_weights is not None and not request.roll_ups:
+    if request.roll_up_weights is not None and not request.levels:
         yield ("roll_up_weights",), "has nothing to weight: name the levels in roll_ups"
+
+
+def _contrast_rules(request: CalibrationRequest) -> Iterator[Problem]:
+    strata = request.columns.strata
+    for index, contrast in enumerate(request.contrasts):
+        for field, named in (("between", (contrast.between,)), ("within", contrast.within)):
+            for column in named:
+                if column not in strata:
+                    known = ", ".join(strata) or "none"
+                    yield (
+                        ("contrasts", index, field),
+                        f"{show(column)} is no strata column (those that are: {known})",
+                    )
+        if len(set(contrast.level)) < len(contrast.level):
+            yield ("contrasts", index), "names a column more than once"
 
 
 _RULES: tuple[tuple[frozenset[str], Callable[[CalibrationRequest], Iterator[Problem]]], ...] = (
@@ -278,7 +293,11 @@ _RULES: tuple[tuple[frozenset[str], Callable[[CalibrationRequest], Iterator[Prob
         _model_rules,
     ),
     (frozenset({"study_cause_map", "age_group"}), _study_rules),
-    (frozenset({"columns", "age_group", "country", "roll_ups", "roll_up_weights"}), _roll_up_rules),
+    (
+        frozenset({"columns", "age_group", "country", "roll_ups", "roll_up_weights", "contrasts"}),
+        _roll_up_rules,
+    ),
+    (frozenset({"columns", "contrasts"}), _contrast_rules),
 )
 """Each rule with the fields that it reads."""
 

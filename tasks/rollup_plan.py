@@ -77,6 +77,11 @@ def plan(
     )
 
 
+def level_name(columns: Iterable[str], strata_columns: Sequence[str]) -> str:
+    """The level of a roll-up by these columns: them in the order of the strata columns, or `nation`."""
+    return "/".join(name for name in strata_columns if name in tuple(columns)) or NATION
+
+
 def _levels(roll_ups: Sequence[Sequence[str]], strata_columns: Sequence[str]) -> list[tuple[str, ...]]:
     """Each level once, as its strata columns in the order of the request's strata."""
     ordered = (tuple(name for name in strata_columns if name in columns) for columns in roll_ups)
@@ -90,7 +95,7 @@ def _level(
     unseen: Sequence[Mapping[str, Any]],
 ) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Groups of one level, each with its members, in the order of their keys."""
-    level = "/".join(columns) or NATION
+    level = level_name(columns, strata_columns)
     by_group: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_group.setdefault(_group_key(row["stratum"], columns, strata_columns), []).append(row)

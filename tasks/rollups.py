@@ -7,18 +7,24 @@ A roll-up's fractions in a draw are the sum of its strata's fractions in that dr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tasks.rollup_plan import Plan
 from tasks.rollup_sums import UNIT, WEIGHT_UNIT, Key, Sum, from_tables
 from tasks.schema import ALL, DEFAULT_QUANTILES, ENSEMBLE, conform, quantile_name
 
 NOOP = 0.005  # largest move of a fraction that counts as none
-IF_MUCH = ("country_served_by_other", "not_converged", "misfit")  # flags that part of the strata pass on
+IF_MUCH = (  # flags that part of the strata pass on
+    "country_served_by_other",
+    "not_converged",
+    "misfit",
+    "borrowed_from_other_strata",
+)
 IF_ALL = ("path_correction_stalled", "not_calibrated")  # flags whose words hold only if all strata have them
 
 
@@ -32,6 +38,7 @@ def combine(
     constants: Mapping[str, Any],
     unreliable_share: float = 0.05,
     joint_groups: Sequence[str] = (),
+    on_draws: Callable[[Key, NDArray[np.float64]], None] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Rows of csmf and of rollups from the chunks' partial sums, whichever way the strata were dealt.
 
@@ -40,7 +47,8 @@ def combine(
     IF_MUCH of its strata above the same share, IF_ALL only if all its weight does; `algorithms_disagree` and
     `estimate_is_noop` are decided on its own figures. Draws of one stratum belong to those of another only
     within a joint fit, of which there is one for each value of `joint_groups`: a roll-up over more than one
-    fit has an interval that is too narrow. Only roll-ups that wait for strata are in memory.
+    fit has an interval that is too narrow. Only roll-ups that wait for strata are in memory; `on_draws` gets
+    the draws, [causes, draws], of each that has a fitted stratum.
     """
     quantiles = sorted({*DEFAULT_QUANTILES, *quantiles})
     groups = {(g["level"], g["group"]): g for g in plan.groups.to_pylist()}
@@ -49,6 +57,8 @@ def combine(
         group = groups[key[:2]]
         in_one_fit = constants["matrix_sharing"] == "joint" and all(group[c] != ALL for c in joint_groups)
         finished[key] = _rows(key[2], group, total, quantiles, unreliable_share, in_one_fit)
+        if on_draws is not None and total.share:
+            on_draws(key, _draws(total))
     order = []
     for group in groups:
         own = [key for algorithm in algorithms if (key := (*group, algorithm)) in finished]
@@ -97,7 +107,7 @@ def _rows(
     flags += [name for name in IF_ALL if shares.get(f"share_{name}", 0.0) == 1]
     flags += ["interval_unreliable"] if shares.get("share_unreliable", 0.0) > limit else []
     flags += ["rollup_incomplete"] if left_out > 0 else []
-    flags += ["rollup_interval_too_narrow"] if not in_one_fit else []
+    flags += ["rollup_interval_too_narrow"] if not in_one_fit and group["strata"] > 1 else []
     estimates = _estimates(total, quantiles) if total.share else []
     if total.observed and max(abs(row["mean"] - row["raw"]) for row in estimates) < NOOP:
         flags.append("estimate_is_noop")
@@ -116,9 +126,14 @@ def _rows(
     return [{**common, **row, "flags": list(flags)} for row in estimates], rollup
 
 
+def _draws(total: Sum) -> NDArray[np.float64]:
+    """Fractions, [causes, draws]."""
+    return np.asarray(total.draws / total.share, dtype=np.float64)
+
+
 def _estimates(total: Sum, quantiles: Sequence[float]) -> list[dict[str, Any]]:
     """Fractions and deaths of each cause."""
-    draws = np.asarray(total.draws) / total.share
+    draws = _draws(total)
     weight = total.weight / WEIGHT_UNIT
     names = [quantile_name(q) for q in quantiles]
     means, raw = draws.mean(axis=1), np.asarray(total.raw) / max(total.observed, 1)

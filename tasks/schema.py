@@ -22,6 +22,7 @@ SCHEMA_VERSION = 1
 DEFAULT_QUANTILES = (0.025, 0.975)
 ENSEMBLE = "ensemble"  # stands in the column `algorithm` for all of them together
 ALL = "(all)"  # value of a strata column in a row that sums over it
+COMPARED = "(compared)"  # value of a strata column in a row that compares two of its values
 
 FIT_STATUS = ("calibrated", "not_calibrated", "no_result", "failed", "not_fitted")
 ESTIMATE_STATUS = ("calibrated", "passed_through", "no_result")
@@ -195,6 +196,7 @@ SHARES = {
     "share_not_calibrated": "strata that are not calibrated",
     "share_not_converged": "strata whose sampler did not converge",
     "share_misfit": "strata whose data do not fit the model",
+    "share_borrowed_from_other_strata": "strata without deaths, whose estimate is from the others",
 }
 _JOINT_FITS = (
     _ALGORITHM,
@@ -249,6 +251,31 @@ _ROLLUPS = (
     ),
     _SHARING,
 )
+_CONTRASTS = (
+    Column("level", TEXT, "Level of the two results: a roll-up such as `province` or `province/year`."),
+    Column("between", TEXT, "Strata column in which they differ; it is `(compared)` in this row."),
+    Column("reference", TEXT, "Its value that the other is compared with, such as the earlier year."),
+    Column("compared", TEXT, "Its other value."),
+    _ALGORITHM,
+    Column("cause", TEXT, "Calibration cause."),
+    Column("reference_mean", REAL, "Posterior mean of the fraction in `reference`, 0 to 1."),
+    Column("compared_mean", REAL, "The same in `compared`."),
+    Column("difference", REAL, "Posterior mean of compared minus reference, -1 to 1."),
+    Column("sd", REAL, "Posterior standard deviation of the difference.", null=_NO_INTERVAL),
+    Column(
+        "probability_higher",
+        REAL,
+        "Posterior probability that the fraction is higher in `compared`.",
+        null=_NO_INTERVAL,
+    ),
+    Column(
+        "status",
+        TEXT,
+        "calibrated, or passed_through where the cause is so on either side.",
+        values=ESTIMATE_STATUS,
+    ),
+    _SHARING,
+)
 _DRAWS = (
     _ALGORITHM,
     Column("cause", TEXT, "Calibration cause."),
@@ -267,6 +294,7 @@ _BODY: dict[str, tuple[Column, ...]] = {
     "rollups": _ROLLUPS,
     "joint_fits": _JOINT_FITS,
     "misfit": _MISFIT,
+    "contrasts": _CONTRASTS,
     "draws": _DRAWS,
 }
 TABLES = tuple(_BODY)
@@ -278,6 +306,7 @@ TABLE_MEANING = {
     "rollups": "One row for each roll-up and algorithm: what is in it and what share of it carries a caveat.",
     "joint_fits": "Joint model: one row for each fit of all strata together, and how well it went.",
     "misfit": "Joint model: one row for each fit, stratum and algorithm with deaths: do they fit the model?",
+    "contrasts": "Differences between two results of one level, where the request asks for them.",
     "draws": "Posterior draws, where the request keeps them.",
 }
 
@@ -299,12 +328,12 @@ def columns(
     body: list[Column] = []
     for column in _BODY[table]:
         body.append(column)
-        if table == "csmf" and column.name == "sd":
+        if table in ("csmf", "contrasts") and column.name == "sd":
             body += [
                 Column(quantile_name(q), REAL, f"Posterior quantile at {q:g}.", null=_NO_INTERVAL)
                 for q in sorted({*DEFAULT_QUANTILES, *quantiles})
             ]
-    verdict = _VERDICT if table in ("csmf", "strata", "rollups") else ()
+    verdict = _VERDICT if table in ("csmf", "strata", "rollups", "contrasts") else ()
     return (*_IDENTITY, *strata, *_PROVENANCE, *body, *_CAVEATS, *verdict)
 
 

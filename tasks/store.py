@@ -1,6 +1,6 @@
 """The results store: a folder or bucket in which a run becomes visible whole, or not at all.
 
-    <root>/runs/<run id>/{csmf,strata,records,matrices[,rollups][,draws]}.parquet, timings.json
+    <root>/runs/<run id>/{csmf,strata,records,matrices[,rollups][,...]}.parquet, timings.json
     <root>/runs/<run id>/manifest.json          written last: a run is there if its manifest is
     <root>/csmf/name=<name>/run=<run id>/csmf.parquet    the dataset over all runs, put after the manifest
     <root>/work/<run id>/<chunk id>/          a finished chunk: each table after its SHA-256; `done` is last
@@ -390,6 +390,21 @@ class Results:
     def rollups(self) -> pd.DataFrame:
         """What is in each roll-up, and which share of it carries a caveat."""
         return self._frame("rollups")
+
+    @cached_property
+    def contrasts(self) -> pd.DataFrame:
+        """Differences between results, if the request asked for them."""
+        return self._frame("contrasts")
+
+    @cached_property
+    def joint_fits(self) -> pd.DataFrame:
+        """Of a joint run: how well each fit of all strata together went."""
+        return self._frame("joint_fits")
+
+    @cached_property
+    def misfit(self) -> pd.DataFrame:
+        """Of a joint run: whether the deaths of each stratum and algorithm fit the model."""
+        return self._frame("misfit")
 
     @cached_property
     def draws(self) -> pd.DataFrame:

@@ -77,10 +77,13 @@ class VerdictRules(BaseModel):
     )
     misfit: Severity = Field(default="with_caution", description="The deaths do not fit the joint model.")
     borrowed_from_other_strata: Severity = Field(
-        default="do_not_publish", description="No deaths: the joint model's estimate is from other strata."
+        default="with_caution", description="No deaths: the joint model's estimate is from other strata."
     )
     rollup_interval_too_narrow: Severity = Field(
         default="with_caution", description="A total of strata that were calibrated one by one."
+    )
+    difference_not_joint: Severity = Field(
+        default="with_caution", description="A difference of results that were calibrated separately."
     )
     rollup_incomplete: Severity = Field(
         default="with_caution", description="A total without some of its strata."

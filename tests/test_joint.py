@@ -55,7 +55,11 @@ def publish(job: Job, pool: Pool, budget: float | None = None) -> Results:
 def plain(computed: Callable[..., Results]) -> Results:
     """Six strata, one of them without deaths by the second algorithm."""
     nothing = {("Tete", "2022", "second"): [0, 0, 0]}
-    return computed(nothing, keep_draws=True, roll_ups=[[], ["year"]])
+    asked = [
+        {"between": "year"},
+        {"between": "province", "within": ["year"], "pairs": "successive"},
+    ]
+    return computed(nothing, keep_draws=True, roll_ups=[[], ["year"]], contrasts=asked)
 
 
 def draws_of(results: Results, algorithm: str, cause: str) -> pd.DataFrame:
@@ -118,7 +122,7 @@ def test_a_stratum_without_deaths_borrows_from_the_others_and_says_so(plain: Res
     assert pd.isna(here["reason"])
     assert here["flags"] == "borrowed_from_other_strata"
     assert here["verdict"] == "do_not_publish"
-    assert "what the other strata suggest" in here["verdict_reasons"]
+    assert "the other strata suggest" in here["verdict_reasons"]
     rows = plain.csmf.query("province == 'Tete' and year == '2022' and algorithm == 'second'")
     assert rows["raw"].isna().all()
     assert rows["mean"].sum() == pytest.approx(1)
@@ -128,6 +132,50 @@ def test_a_stratum_without_deaths_borrows_from_the_others_and_says_so(plain: Res
     with_deaths = seen[seen["raw"].notna()].set_index("stratum")["raw"]
     expected = np.average(with_deaths, weights=weights[with_deaths.index])
     assert nation["raw"].item() == pytest.approx(expected)
+
+
+def test_contrasts_are_differences_of_the_joint_draws(plain: Results) -> None:
+    rows = plain.contrasts
+    assert set(rows["flags"]) == {"", "borrowed_from_other_strata"}
+    assert set(plain.csmf["level"]) == {"stratum", "nation", "year"}
+    weights = plain.strata.groupby("stratum")["deaths_received"].first()
+    draws = draws_of(plain, "ensemble", "infection")
+    years = {y: [s for s in draws.columns if s.endswith(f"year={y}")] for y in ("2021", "2022")}
+    first, second = ((draws[own] * weights[own]).sum(axis=1) / weights[own].sum() for own in years.values())
+    row = rows.query("between == 'year' and algorithm == 'ensemble' and cause == 'infection'").squeeze()
+    assert (row["level"], row["reference"], row["compared"]) == ("year", "2021", "2022")
+    assert (row["province"], row["year"]) == ("(all)", "(compared)")
+    assert row["stratum"] == "age_group=neonate/country=Mozambique"
+    assert row["difference"] == pytest.approx((second - first).mean(), abs=1e-12)
+    assert row["reference_mean"] == pytest.approx(first.mean(), abs=1e-12)
+    assert row["sd"] == pytest.approx((second - first).std(), abs=1e-12)
+    assert row["q025"] == pytest.approx(np.quantile(second - first, 0.025), abs=1e-12)
+    assert row["q975"] == pytest.approx(np.quantile(second - first, 0.975), abs=1e-12)
+    assert row["probability_higher"] == pytest.approx((second > first).mean())
+    provinces = rows.query("between == 'province' and algorithm == 'first' and cause == 'infection'")
+    assert sorted(zip(provinces["year"], provinces["reference"], provinces["compared"], strict=True)) == [
+        (year, *pair) for year in ("2021", "2022") for pair in (("Gaza", "Sofala"), ("Sofala", "Tete"))
+    ]
+    assert set(provinces["level"]) == {"province/year"}
+    here = provinces.query("year == '2021' and compared == 'Tete'").squeeze()
+    prefix = "age_group=neonate/country=Mozambique/province="
+    single = draws_of(plain, "first", "infection")
+    difference = single[f"{prefix}Tete/year=2021"] - single[f"{prefix}Sofala/year=2021"]
+    assert here["difference"] == pytest.approx(difference.mean(), abs=1e-12)
+    assert here["q975"] == pytest.approx(np.quantile(difference, 0.975), abs=1e-12)
+
+
+def test_a_contrast_of_a_cause_that_is_passed_through_has_no_interval(plain: Results) -> None:
+    rows = plain.contrasts.query("cause == 'other'")
+    assert set(rows["status"]) == {"passed_through"}
+    assert rows[["sd", "q025", "q975", "probability_higher"]].isna().all().all()
+    assert rows["difference"].notna().all()
+
+
+def test_a_contrast_has_the_reasons_of_both_sides(plain: Results) -> None:
+    borrowed = plain.contrasts.query("algorithm == 'second' and year == '2022' and compared == 'Tete'")
+    assert set(borrowed["verdict"]) == {"do_not_publish"}
+    assert borrowed["verdict_codes"].str.contains("borrowed_from_other_strata").all()
 
 
 def test_too_few_deaths_are_reported_and_have_no_estimate(computed: Callable[..., Results]) -> None:
