@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "column_shear.hpp"
 #include "expectation.hpp"
 #include "joint_labels.hpp"
 #include "joint_stratum.hpp"
@@ -27,6 +28,7 @@ struct JointProblem {
 };
 
 constexpr double mean_log_phi = 3, sd_log_phi = 1;
+constexpr double guessed_phi = 20;  // about exp(mean_log_phi): sets the scale of coordinates only
 
 // One point in the terms of the model.
 struct JointPoint {
@@ -37,7 +39,8 @@ struct JointPoint {
 };
 
 // Log-density and gradient, in coordinates of about unit scale: first those of phi, pi and the matrices (log-gamma
-// variables, bent where their shape is small), then C for every stratum (StratumKernel).
+// variables, bent where their shape is small; columns of matrices that the data pin down are straightened, see
+// ColumnShear), then C for every stratum (StratumKernel).
 class JointPosterior {
  public:
   explicit JointPosterior(const JointProblem& problem)
@@ -53,7 +56,7 @@ class JointPosterior {
       centre_.push_back(bends_.back().inverse(log_of(alpha)));
       unit_.push_back(1 / (bends_.back().slope(centre_.back()) * std::sqrt(alpha)));
     }
-    for (auto* v : {&log_y_, &y_, &slope_, &by_log_y_}) v->assign(padded(layout_.size()), 1.0);
+    for (auto* v : {&log_y_, &y_, &slope_, &by_log_y_, &by_gamma_}) v->assign(padded(layout_.size()), 1.0);
     shared_.n_causes = c_;
     shared_.n_algorithms = k_;
     shared_.m.assign(k_ * c_ * c_, 0.0);
@@ -63,6 +66,7 @@ class JointPosterior {
     for (int k = 0; k < k_; ++k) std::copy(layout_.constant[k].begin(), layout_.constant[k].end(), &shared_.m[k * c_ * c_]);
     log_rate_.assign(layout_.size(), 0.0);
     index_rows();
+    add_shears();
     find_exchangeable();
     forget_modes();
   }
@@ -138,7 +142,7 @@ class JointPosterior {
     const std::vector<double> log_y = expectation.draw(rng);
     std::vector<double> t(padded(dimension()), 0.0);
     t[0] = rng.normal();
-    for (int i = 0; i < layout_.size(); ++i) t[1 + i] = coordinate(i, log_y[i]);
+    set_coordinates(log_y, t.data());
     for (int i = n_global_; i < dimension(); ++i) t[i] = rng.normal();
     return t;
   }
@@ -191,7 +195,7 @@ class JointPosterior {
       for (int c = 0; c < row.length; ++c) log_y[to.offset + c] = old[row.offset + c] + shift;
     }
     out[0] = t[0];
-    for (int c = 0; c < layout_.size(); ++c) out[1 + c] = coordinate(c, log_y[c]);
+    set_coordinates(log_y, out.data());
     set_global(out.data());
     for (int s = 0; s < n_strata(); ++s) {
       for (int i = 0; i < c_; ++i) {
@@ -316,7 +320,36 @@ class JointPosterior {
     return sum;
   }
 
-  double coordinate(int i, double log_y) const { return (bends_[i].inverse(log_y) - centre_[i]) / unit_[i]; }
+  // The strata together pin what every algorithm should find at pi, sum_i pi_i M_ij: the better, the more deaths they have
+  // and the more alike they are (here: as if phi were 20). Columns that they know better than the prior are straightened.
+  void add_shears() {
+    is_pivot_.assign(layout_.size(), 0);
+    Expectation guess(layout_);
+    guess.iterate(200);
+    double deaths = 0;
+    for (const double n : deaths_) deaths += n / k_ / (1 + n / k_ / guessed_phi);
+    for (int k = 0; k < k_; ++k) {
+      for (int j = 0; j < c_; ++j) {
+        ColumnShear shear(layout_, guess, k, j);
+        if (!shear.possible() || deaths < shear.prior_deaths()) continue;
+        shear.set_deaths(deaths);
+        is_pivot_[shear.pivot()] = 1;
+        shears_.push_back(shear);
+      }
+    }
+  }
+
+  // Sets the coordinates of pi and the matrices to those of the gamma variables with these logs.
+  void set_coordinates(std::vector<double> log_y, double* t) const {
+    std::vector<double> log_pi(log_y.begin(), log_y.begin() + c_);
+    double log_sum = -std::numeric_limits<double>::infinity();
+    for (double x : log_pi) log_sum = log_sum_exp(log_sum, x);
+    for (double& x : log_pi) x -= log_sum;
+    for (const ColumnShear& shear : shears_) t[1 + shear.pivot()] = shear.invert(log_pi, log_y);
+    for (int i = 0; i < layout_.size(); ++i) {
+      if (!is_pivot_[i]) t[1 + i] = (bends_[i].inverse(log_y[i]) - centre_[i]) / unit_[i];
+    }
+  }
 
   // Sets log y, y, phi, b and M; returns the log-density of the prior.
   double set_global(const double* t) {
@@ -331,10 +364,17 @@ class JointPosterior {
       slope_[i] = 1 + bend.bend * left;
       by_log_y_[i] = -bend.bend * left * (1 - left) / slope_[i];  // of log slope, by u
     }
+    for (const ColumnShear& shear : shears_) {
+      log_y_[shear.pivot()] = shear.level();
+      slope_[shear.pivot()] = 1;
+    }
     exp_all(log_y_.data(), y_.data(), padded(n));
-    for (int i = 0; i < n; ++i) value += layout_.alpha[i] * log_y_[i] - y_[i] + log_of(slope_[i]);
     double sum = 0;
     for (int i = 0; i < c_; ++i) sum += y_[i];
+    double pi[64];
+    for (int i = 0; i < c_; ++i) pi[i] = y_[i] / sum;
+    for (ColumnShear& shear : shears_) shear.apply(t[1 + shear.pivot()], pi, y_.data(), log_y_.data());
+    for (int i = 0; i < n; ++i) value += layout_.alpha[i] * log_y_[i] - y_[i] + log_of(slope_[i]);
     shared_.firm_sum = 0;
     for (int i = 0; i < c_; ++i) {
       shared_.b[i] = std::max(shared_.phi * y_[i] / sum, 1e-250);
@@ -368,8 +408,10 @@ class JointPosterior {
     double mean = 0;
     for (int i = 0; i < c_; ++i) mean += shared_.by_b[i] * shared_.b[i];
     gradient[0] = -t[0] + sd_log_phi * (shared_.by_phi * shared_.phi + mean);
-    for (int i = 0; i < n; ++i) slope_bar(i, gradient);
-    for (int i = 0; i < c_; ++i) add(i, shared_.b[i] * shared_.by_b[i] - shared_.b[i] / shared_.phi * mean, gradient);
+    std::vector<double>& g = by_gamma_;
+    for (int i = 0; i < n; ++i) g[i] = layout_.alpha[i] - y_[i];
+    double by_log_pi[64];
+    for (int i = 0; i < c_; ++i) by_log_pi[i] = shared_.b[i] * shared_.by_b[i];
     for (const MatrixRow& row : layout_.rows) {
       const int at = (row.algorithm * c_ + row.cause) * c_;
       const double *m = &shared_.m[at], *by_m = &shared_.by_m[at];
@@ -379,15 +421,15 @@ class JointPosterior {
       }
       for (int c = row.offset; c < row.offset + row.length; ++c) {
         const int j = layout_.column[c];
-        add(c, m[j] * (by_m[j] - pull) + by_log_rate_[c], gradient);
+        g[c] += m[j] * (by_m[j] - pull) + by_log_rate_[c];
       }
     }
+    for (const ColumnShear& shear : shears_) shear.pull_back(g.data(), by_log_pi);
+    double total = 0;
+    for (int i = 0; i < c_; ++i) total += by_log_pi[i];
+    for (int i = 0; i < c_; ++i) g[i] += by_log_pi[i] - shared_.b[i] / shared_.phi * total;
+    for (int i = 0; i < n; ++i) gradient[1 + i] = is_pivot_[i] ? g[i] : unit_[i] * (slope_[i] * g[i] + by_log_y_[i]);
   }
-
-  void slope_bar(int i, double* gradient) {
-    gradient[1 + i] = unit_[i] * (slope_[i] * (layout_.alpha[i] - y_[i]) + by_log_y_[i]);
-  }
-  void add(int i, double by_log_y, double* gradient) const { gradient[1 + i] += unit_[i] * slope_[i] * by_log_y; }
 
   // x = log y of every stratum, after set_global.
   std::vector<double> logs_at(const double* t) {
@@ -410,7 +452,9 @@ class JointPosterior {
   Kernel kernel_;
   Shared shared_;
   std::vector<Bend> bends_;
-  std::vector<double> centre_, unit_, log_y_, y_, slope_, by_log_y_, modes_, log_rate_, by_log_rate_;
+  std::vector<ColumnShear> shears_;
+  std::vector<char> is_pivot_;
+  std::vector<double> centre_, unit_, log_y_, y_, slope_, by_log_y_, by_gamma_, modes_, log_rate_, by_log_rate_;
   std::vector<int> row_at_, slot_;  // row of (algorithm, cause); causes that can be exchanged
   std::vector<char> may_stand_for_;
   Labels labels_;

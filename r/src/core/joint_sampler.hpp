@@ -22,8 +22,7 @@
 namespace vacal::joint {
 
 constexpr int n_chains = 4;
-constexpr int warm_up_transitions = 150;
-constexpr int least_depth = 6;  // trajectories of at least 2^6 steps: the slow shared directions need them
+constexpr int least_depth = 4;  // trajectories of at least 2^4 steps: most strata turn before the slow shared directions do
 constexpr int least_transitions = 250;          // of a chain: with fewer, R-hat is noise
 constexpr double rhat_nation = 1.01;             // to reach; for the worst of many strata noise alone exceeds it
 constexpr double rhat_published = 1.02;
@@ -31,7 +30,7 @@ constexpr long long default_budget = 5000000;
 
 struct JointWork {
   int draws = 4000;               // stored, over all chains
-  double effective_draws = 1000;  // bulk effective size of every fraction of the nation and of every stratum
+  double effective_draws = 1000;  // bulk effective size of every fraction of the nation and of every stratum; tail: half
   long long budget = 0;           // density evaluations at most; 0: default_budget
   int threads = 1;
 };
@@ -44,7 +43,7 @@ struct Quality {  // worst over fractions
     ess_bulk = std::min(ess_bulk, d.ess_bulk);
     if (!std::isnan(d.ess_tail)) ess_tail = std::min(ess_tail, d.ess_tail);
   }
-  bool reached(double limit, double asked) const { return rhat <= limit && ess_bulk >= asked; }
+  bool reached(double limit, double asked) const { return rhat <= limit && ess_bulk >= asked && ess_tail >= asked / 2; }
 };
 
 struct JointFit {
@@ -109,7 +108,7 @@ class Team {
 
 struct JointChain {
   JointChain(const JointPosterior& density, const Key& key, std::uint64_t stream)
-      : rng(key, stream), nuts(density, Rng(key, stream + 100), start(density, rng)), step(0.8) {
+      : rng(key, stream), nuts(density, Rng(key, stream + 100), start(density, rng)), step(0.7) {
     nuts.set_least_depth(least_depth);
   }
 
@@ -159,9 +158,7 @@ struct JointChain {
   std::vector<double> p, m, pi, phi;
 };
 
-// Four chains from dispersed starts, in as many threads as are given; the draws do not depend on the threads. The
-// metric of the shared coordinates is the inverse of the mean curvature at the modes that the chains' starts lead to,
-// each brought to the image closest to the first.
+// Four chains from dispersed starts, in as many threads as are given; the draws do not depend on the threads.
 class JointSampler {
  public:
   JointSampler(const JointProblem& problem, const JointWork& work, const Key& key, std::function<void()> heartbeat)
@@ -172,7 +169,7 @@ class JointSampler {
   }
 
   JointFit run() {
-    set_metric();
+    start();
     warm_up();
     JointFit fit;
     fit.budget = work_.budget;
@@ -181,7 +178,8 @@ class JointSampler {
       team_.run(n_chains, [&](int i) { sample(chains_[i], length - done); });
       done = length;
       measure(fit);
-      const double least = std::min(fit.nation.ess_bulk, fit.strata.ess_bulk);
+      const double bulk = std::min(fit.nation.ess_bulk, fit.strata.ess_bulk), tail = std::min(fit.nation.ess_tail, fit.strata.ess_tail);
+      const double least = std::min(bulk, 2 * tail);
       fit.converged = fit.nation.reached(rhat_nation, work_.effective_draws) &&
                       fit.strata.reached(rhat_published, work_.effective_draws);
       if (fit.converged || fit.evaluations >= work_.budget) break;
@@ -206,49 +204,75 @@ class JointSampler {
     return deaths;
   }
 
-  void set_metric() {
+  // Brings every chain's start to its mode, and the chains to the image of theirs that is closest to the first one's.
+  void start() {
     const int n = density_.dense();
-    std::vector<std::vector<double>> modes(n_chains), curvatures(n_chains);
-    std::vector<long long> evaluations(n_chains, 0);
+    std::vector<std::vector<double>> modes(n_chains);
     team_.run(n_chains, [&](int i) {
-      modes[i] = climb(chains_[i].nuts.density(), chains_[i].nuts.position(), evaluations[i]);
+      modes[i] = climb(chains_[i].nuts.density(), chains_[i].nuts.position(), chains_[i].evaluations);
     });
     reference_ = density_.signature(modes[0].data());
-    team_.run(n_chains, [&](int i) {
+    for (int i = 0; i < n_chains; ++i) {
       JointPosterior& density = chains_[i].nuts.density();
-      const std::vector<int> labels = density.closest_labels(modes[i].data(), reference_);
-      std::vector<double> at = density.relabelled(modes[i].data(), labels);
-      std::fill(at.begin() + n, at.end(), 0.0);
-      curvatures[i] = curvature(density, at, evaluations[i]);
-    });
-    Metric metric(density_.dimension(), n);
-    std::vector<double> mean(n * n, 0.0);
-    for (int c = 0; c < n_chains; ++c) {
-      for (int i = 0; i < n * n; ++i) mean[i] += curvatures[c][i] / n_chains;
-      chains_[c].evaluations += evaluations[c];
+      modes[i] = density.relabelled(modes[i].data(), density.closest_labels(modes[i].data(), reference_));
+      std::fill(modes[i].begin() + n, modes[i].end(), 0.0);
     }
-    metric.triangle = root_of_inverse(mean, n);
-    for (JointChain& chain : chains_) {
-      chain.nuts.set_metric(metric);
-      chain.align(reference_);
-    }
+    set_metric(modes);
+    curvature_.assign(n * n, 0.0);  // at the modes: only to begin with
+    n_curvatures_ = 0;
+    for (JointChain& chain : chains_) chain.align(reference_);
   }
 
-  void warm_up() {
+  // Adds the curvatures at these points, one a chain, and sets the metric to the inverse of the mean of all so far.
+  void set_metric(const std::vector<std::vector<double>>& points) {
+    const int n = density_.dense();
+    std::vector<std::vector<double>> found(n_chains);
     team_.run(n_chains, [&](int i) {
-      JointChain& chain = chains_[i];
-      chain.step.restart(0.2);
-      for (int t = 0; t < warm_up_transitions && !team_.stopping(); ++t) {
-        if (t == warm_up_transitions / 2) chain.step.restart(chain.step.averaged());
-        chain.advance(chain.step.current());
-        chain.align(reference_);
-      }
+      found[i] = curvature(chains_[i].nuts.density(), points[i], chains_[i].evaluations);
     });
+    curvature_.resize(n * n, 0.0);
+    n_curvatures_ += n_chains;
+    for (const auto& one : found) {
+      for (int i = 0; i < n * n; ++i) curvature_[i] += one[i];
+    }
+    std::vector<double> mean = curvature_;
+    for (double& x : mean) x /= n_curvatures_;
+    Metric metric(density_.dimension(), n);
+    metric.triangle = root_of_inverse(mean, n);
+    for (JointChain& chain : chains_) chain.nuts.set_metric(metric);
+  }
+
+  // Steps, metric and then steps again: the metric is the inverse of the mean curvature of the shared coordinates, first
+  // at the modes, then where the chains are.
+  void warm_up() {
+    for (JointChain& chain : chains_) chain.step.restart(0.2);
+    adapt(50);
+    for (const int transitions : {50, 150}) {
+      add_curvatures();
+      adapt(transitions);
+    }
     step_size_ = 0;
     for (JointChain& chain : chains_) {
       step_size_ += chain.step.averaged() / n_chains;
       chain.acceptance = chain.divergences = 0;
     }
+  }
+
+  void adapt(int transitions) {
+    team_.run(n_chains, [&](int i) {
+      JointChain& chain = chains_[i];
+      for (int t = 0; t < transitions && !team_.stopping(); ++t) {
+        chain.advance(chain.step.current());
+        chain.align(reference_);
+      }
+    });
+  }
+
+  void add_curvatures() {
+    std::vector<std::vector<double>> points;
+    for (const JointChain& chain : chains_) points.push_back(chain.nuts.position());
+    set_metric(points);
+    for (JointChain& chain : chains_) chain.step.restart(chain.step.averaged());
   }
 
   void sample(JointChain& chain, int transitions) {
@@ -330,9 +354,10 @@ class JointSampler {
   JointPosterior density_;
   JointWork work_;
   Team team_;
-  std::vector<double> weight_, reference_;
+  std::vector<double> weight_, reference_, curvature_;
   int c_, s_;
   double step_size_ = 0.1;
+  int n_curvatures_ = 0;
   std::vector<JointChain> chains_;
 };
 

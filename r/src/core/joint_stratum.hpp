@@ -117,6 +117,9 @@ class StratumKernel {
   }
 
  private:
+  // The step of Newton's method that ends it, relative to the mode: what is left is about its square.
+  static constexpr double near_enough = 1e-7;
+
   int c() const { return Width > 0 ? Width : c_; }
 
   // G at y, its Cholesky factor, and r = y * dF/dy.
@@ -194,7 +197,7 @@ class StratumKernel {
         down = std::max(down, -gv_[i]);
       }
       if (!(largest < 1e100)) return false;
-      if (largest < 1e-10) return true;
+      if (largest < near_enough) return true;
       const double length = down > 0.9 ? 0.9 / down : 1;
       for (int i = 0; i < n; ++i) y[i] = std::max(y[i] * (1 + length * gv_[i]), 1e-290);
     }
