@@ -57,10 +57,10 @@ async function main() {
   for (const [name, path] of Object.entries(await pages())) {
     const [address, tab] = path.split("#");
     await page.goto(ui + address, { waitUntil: "domcontentloaded" });
-    await page.waitForTimeout(5000); // the pages fill themselves by and by, and tell nobody when they are done
+    await page.waitForTimeout(8000); // the pages fill themselves by and by, and tell nobody when they are done
     if (tab) {
       await page.getByText(tab, { exact: true }).first().click();
-      await page.waitForTimeout(2000);
+      await page.waitForTimeout(3000);
     }
     await page.screenshot({ path: `${folder}/${name}.png` });
     console.log(`${folder}/${name}.png  ${path}`);

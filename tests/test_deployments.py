@@ -16,7 +16,9 @@ from cronsim import CronSim
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import validate
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.deploy import QUEUES
 from tasks.request import parse_request
 from tasks.service_health import DEPLOYMENTS, POOL
@@ -132,3 +134,14 @@ def test_every_deployment_is_explained_to_operators() -> None:
         row = next(line for line in text.splitlines() if line.startswith(f"| {deployment['name']} |"))
         assert f"| {limit['limit']} | {limit['collision_strategy']}" in row
         assert deployment["work_pool"]["work_queue_name"] in row
+
+
+def test_what_replaced_the_old_service_is_there_and_tested() -> None:
+    text = (ROOT / "docs" / "migration.md").read_text()
+    listed = CliRunner().invoke(app, ["--help"]).output
+    commands = set(re.findall(r"`vacal ([a-z]+)", text))
+    assert len(commands) > 15
+    assert [command for command in commands if not re.search(rf"^\W*{command}\b", listed, re.MULTILINE)] == []
+    named = re.findall(r"`(tests/\w+\.py)`", text)
+    assert named
+    assert all((ROOT / file).is_file() for file in named)
