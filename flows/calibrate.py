@@ -27,7 +27,7 @@ from tasks.labels import amount
 from tasks.r_process import Pool, ProcessLostError, TimedOutError
 from tasks.report import artifact_table, markdown_summary
 from tasks.request import CalibrationRequest, parse_request
-from tasks.service import RESULTS_MARK, TRY_AGAIN
+from tasks.service import RESULTS_MARK, TRY_AGAIN, WITHOUT_REPORT
 from tasks.settings import Settings, settings
 
 
@@ -248,7 +248,7 @@ def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: Sta
         message += f"{TRY_AGAIN}; "
     message += f"{RESULTS_MARK}{job.uri}"
     if manifest["status"] == steps.COMPLETE:
-        name = None if told.is_completed() else "CompletedWithoutReport"
+        name = None if told.is_completed() else WITHOUT_REPORT
         complete: State[Any] = Completed(name=name, message=message, data=job.uri)
         return complete
     name = "CompletedWithFailures" if manifest["status"] == steps.WITH_FAILURES else "Failed"

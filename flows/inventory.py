@@ -16,9 +16,7 @@ from tasks.inventory_fetch import DownloadError, newest_version, version_order
 from tasks.inventory_files import stored_inventory
 from tasks.inventory_store import PUBLISHED_VERSION, stored_path
 from tasks.matrices import content_checksum
-
-NEWER = "NewerInventory"
-"""Name of the final state when there are newer matrices that this version of the project does not know."""
+from tasks.service import NEWER_INVENTORY
 
 
 def _may_pass(_task: object, _run: TaskRun, state: State[Any]) -> bool:
@@ -58,7 +56,7 @@ def refresh_inventory(version: str = PUBLISHED_VERSION) -> dict[str, str | bool 
         return failed("Failed", error)  # type: ignore[return-value]
     found = {name: getattr(inventory, name) for name in ("id", "version", "checksum", "verified")}
     other = newer if newer and not _same(newer, inventory) else None
-    name = NEWER if other and not other.verified else None
+    name = NEWER_INVENTORY if other and not other.verified else None
     words = f"{inventory.id} is stored and sound; {_words(newest, newer, other)}"
     state: State[Any] = Completed(name=name, message=words, data={**found, "newer": other and other.id})
     return state  # type: ignore[return-value]

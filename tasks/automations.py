@@ -18,7 +18,7 @@ from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 from tasks.labels import amount
-from tasks.service import TAG
+from tasks.service import NEWER_INVENTORY, TAG, WITHOUT_REPORT
 
 BLOCK = "vacal-alerts"
 HEARTBEAT_LOST = timedelta(seconds=150)
@@ -27,7 +27,8 @@ HEARTBEAT_LOST = timedelta(seconds=150)
 RUN_EVENT = "prefect.flow-run."
 OF_THIS_PROJECT = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
 FAILED = ("Failed", "BadInput", "TimedOut", "Crashed", "CompletedWithFailures")
-ENDED = (*FAILED, "Completed", "Cancelled")
+ENDED = (*FAILED, "Completed", WITHOUT_REPORT, NEWER_INVENTORY, "Cancelled")
+"""Names of all final states: a run in one that is not here would be taken for lost or stuck."""
 
 
 def lost_runs() -> AutomationCore:
@@ -52,16 +53,17 @@ def lost_runs() -> AutomationCore:
 
 
 def alerts(webhook: UUID, stuck_after: timedelta) -> list[AutomationCore]:
-    """Calls of a webhook block for failed, late and stuck runs."""
+    """Calls of a webhook block for failed, late and stuck runs, and for newer matrices."""
     failed = _trigger(expect=FAILED)
     late = _trigger(expect=("Late",))
     stuck = _trigger(after=("Running",), expect=ENDED, within=stuck_after)
+    newer = _trigger(expect=(NEWER_INVENTORY,))
+    begun = f"A run has not ended {_words(stuck_after)} after it began."
     return [
         _alert("failed", "has failed", webhook, failed, "A run failed, was refused, or has failed strata."),
         _alert("late", "is late", webhook, late, "No worker has started a run that is due."),
-        _alert(
-            "stuck", "is stuck", webhook, stuck, f"A run has not ended {_words(stuck_after)} after it began."
-        ),
+        _alert("stuck", "is stuck", webhook, stuck, begun),
+        _alert("inventory", "found newer matrices", webhook, newer, "They are stored, and used by no run."),
     ]
 
 

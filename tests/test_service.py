@@ -40,7 +40,16 @@ from tasks.retention import (
     remove_expired_runs,
     with_newest_input,
 )
-from tasks.service import ENDED, PAGE, TRY_AGAIN, describe, status_word, submission_key
+from tasks.service import (
+    ENDED,
+    NEWER_INVENTORY,
+    PAGE,
+    TRY_AGAIN,
+    WITHOUT_REPORT,
+    describe,
+    status_word,
+    submission_key,
+)
 
 COUNTS = {"eava": {"pneumonia": 5, "ipre": 7, "prematurity": 3}}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -283,16 +292,26 @@ class TestNewestInput:
 
 
 class TestAutomations:
-    def test_failed_late_and_stuck_runs_call_the_webhook(self) -> None:
+    def test_failed_late_and_stuck_runs_and_newer_matrices_call_the_webhook(self) -> None:
         wanted = automations.alerts(UUID(int=1), timedelta(hours=6))
         names = [one.name for one in wanted]
-        assert names == ["vacal: a run has failed", "vacal: a run is late", "vacal: a run is stuck"]
+        assert [name.removeprefix("vacal: a run ") for name in names] == [
+            "has failed",
+            "is late",
+            "is stuck",
+            "found newer matrices",
+        ]
         assert {one.actions[0].type for one in wanted} == {"call-webhook"}
 
     def test_every_state_that_is_not_a_success_raises_the_alarm(self) -> None:
         failed = automations.alerts(UUID(int=1), timedelta(hours=6))[0]
         for state in (Failed(), Failed(name="BadInput"), Crashed(), Failed(name="CompletedWithFailures")):
             assert f"prefect.flow-run.{state.name}" in failed.trigger.expect  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize("name", ["Completed", WITHOUT_REPORT, NEWER_INVENTORY, "Failed", "BadInput"])
+    def test_a_run_that_has_ended_is_neither_stuck_nor_lost(self, name: str) -> None:
+        for automation in (automations.alerts(UUID(int=1), timedelta(hours=6))[2], automations.lost_runs()):
+            assert f"prefect.flow-run.{name}" in automation.trigger.expect  # type: ignore[union-attr]
 
     def test_lost_runs_wait_for_several_heartbeats(self) -> None:
         settings = Path(__file__).parents[1] / "deployments" / "prefect.env"
