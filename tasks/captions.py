@@ -104,7 +104,7 @@ def ensemble_note(algorithms: Iterable[str | None], say: Words) -> list[str]:
 def mixed_verdicts(view: View, units: Sequence[Unit], say: Words) -> list[str]:
     """How many main results have which verdict, then the source: the foot of a picture of many units."""
     counts = Counter(view.shown_verdict(unit, view.main(unit)) for unit in units)
-    text = "; ".join(say.pair(say(f"verdicts.{v}"), say.number(counts[v])) for v in SHOWN if counts[v])
+    text = say.series(say.pair(say(f"verdicts.{v}"), say.number(counts[v])) for v in SHOWN if counts[v])
     results = [(unit, algorithm) for unit in units if (algorithm := view.main(unit))]
     return [
         say("figures.verdicts_mixed", text=text),
@@ -124,7 +124,7 @@ def _flags_raised(
     names = [
         say(f"flag_names.{flag}") + (f" ({counts[flag]})" if count else "") for flag in FLAGS if counts[flag]
     ]
-    return [say("figures.caveats", text="; ".join(names))] if names else []
+    return [say("figures.caveats", text=say.series(names))] if names else []
 
 
 def main_results(view: View, units: Sequence[Unit], say: Words) -> str:
@@ -176,7 +176,7 @@ def span_text(rows: Mapping[tuple[Unit, str], Mapping[str, Any]], say: Words) ->
     for (unit, cause), row in rows.items():
         if row["mean"] is not None:
             by_cause.setdefault(cause, []).append((row["mean"], unit.place(say)))
-    return "; ".join(
+    return say.series(
         say(
             "figures.alt_range",
             cause=say.cause(cause), low=say.percent(min(found)[0]), where_low=min(found)[1],

@@ -14,7 +14,7 @@ from tasks.errors import InputError
 from tasks.schema import ALL
 from tasks.store import Results
 from tasks.verdict_words import reasons_in_words
-from tasks.view import View, shown_verdict
+from tasks.view import View, shown_verdict, trusts_interval
 from tasks.words import words
 
 HEAD = (
@@ -28,6 +28,7 @@ Value = Literal[
     "mean", "q025", "q975", "raw", "deaths", "calibrated_deaths", "ensemble_deaths", "estimated_deaths"
 ]
 _FRACTIONS = ("mean", "q025", "q975", "raw")
+_ENDS = ("q025", "q975")  # of an interval: not exported where it is known to be too narrow
 
 
 class _Part(BaseModel):
@@ -142,7 +143,7 @@ def _values(
     row: Mapping[str, Any], mapping: Dhis2Mapping, problems: dict[str, None]
 ) -> Iterator[Sequence[str]]:
     for value, element in mapping.data_elements.get(row["age_group"], {}).get(row["cause"], {}).items():
-        if row[value] is None:
+        if row[value] is None or (value in _ENDS and not trusts_interval(row)):
             continue
         yield (
             element,

@@ -1,4 +1,4 @@
-"""A run as an Excel workbook: what to know first, then one sheet a table.
+"""A run as an Excel workbook: what to know first, the results in words, then one sheet a table.
 
 Texts are written as texts, whatever they begin with, so that no cell becomes a formula; the same run gives
 the same bytes. Fractions are numbers between 0 and 1 shown in percent.
@@ -7,6 +7,7 @@ the same bytes. Fractions are numbers between 0 and 1 shown in percent.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,10 +18,11 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from tasks.captions import provenance, run_caveats
-from tasks.schema import TABLE_MEANING
+from tasks.schema import ALL, ENSEMBLE, TABLE_MEANING
 from tasks.store import Results
 from tasks.verdict_rules import VERDICTS
-from tasks.view import View
+from tasks.verdict_words import reasons_in_words
+from tasks.view import MISSING, SHOWN, View, shown_verdict, trusts_interval
 from tasks.words import Language, Words, words
 
 SHEETS = ("csmf", "strata", "rollups", "contrasts", "joint_fits", "misfit", "records", "matrices")
@@ -28,17 +30,20 @@ SHEETS = ("csmf", "strata", "rollups", "contrasts", "joint_fits", "misfit", "rec
 
 ROWS_AT_MOST = 1_048_575  # of an Excel sheet, without the head
 MATRIX_ROWS_AT_MOST = 20_000  # nobody reads more of them in a spreadsheet
+RESULT_ROWS_AT_MOST = 100_000  # of the results in words
 _ON_FIRST_SHEET = ("run", "name", "inventory", "inventory_version", "inventory_checksum")
 _EPOCH = datetime(2000, 1, 1)  # so that the bytes do not depend on the day
 _FRACTIONS = (
     "raw", "mean", "sd", "value", "share_left_out", "share_passed_through", "reference_mean", "compared_mean",
     "difference", "probability_higher",
 )  # fmt: skip
-_COLOURS = {"publishable": "#e8f3e9", "with_caution": "#fff3d9", "do_not_publish": "#fdecea"}
+_COLOURS = {
+    "publishable": "#e8f3e9", "with_caution": "#fff3d9", "mean_only": "#fff3d9", "do_not_publish": "#fdecea",
+}  # fmt: skip
 
 
 def excel_bytes(results: Results, language: Language = "en") -> bytes:
-    """The workbook; its first sheet is in the language, the tables are as they are."""
+    """The workbook; its first two sheets are in the language, the tables are as they are."""
     buffer = io.BytesIO()
     options = {
         "in_memory": True, "constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False,
@@ -49,7 +54,9 @@ def excel_bytes(results: Results, language: Language = "en") -> bytes:
         view, say = View(results), words(language)
         sheets = [name for name in SHEETS if view.has_table(name)]
         about = book.add_worksheet(say("exports.about"))
-        notes = [note for name in sheets if (note := _write_table(book, name, results, say))]
+        notes = [_write_results(book, view, say)]
+        notes += [_write_table(book, name, results, say) for name in sheets]
+        notes = [note for note in notes if note]
         _write_about(book, about, view, sheets, notes, say)
     return buffer.getvalue()
 
@@ -87,8 +94,55 @@ def _about_rows(
     for name, value in provenance(view, say):
         yield name, value
     yield "", ""
-    for place, name in enumerate(sheets):
-        yield (say("exports.sheets") if place == 0 else ""), f"{name}: {TABLE_MEANING[name]}"
+    yield say("exports.sheets"), say.pair(say("exports.results"), say("exports.results_meaning"))
+    for name in sheets:
+        yield "", say.pair(name, say.section("tables").get(name, TABLE_MEANING[name]))
+
+
+def _write_results(book: xlsxwriter.Workbook, view: View, say: Words) -> str:
+    """The sheet in words; returns what had to be left out, in words."""
+    sheet = book.add_worksheet(say("exports.results"))
+    bold, percent = book.add_format({"bold": True, "bottom": 1}), book.add_format({"num_format": "0%"})
+    colours = {
+        say(f"verdicts.{verdict}"): book.add_format({"bg_color": _COLOURS[verdict]}) for verdict in SHOWN
+    }
+    head = [
+        say("options.country"), *view.columns, say("options.age_group"),
+        *(say(f"columns.{name}") for name in (
+            "algorithm", "cause", "deaths", "raw", "mean", "low", "high", "verdict", "reasons")),
+    ]  # fmt: skip
+    rows = list(itertools.islice(_result_rows(view, say), RESULT_ROWS_AT_MOST + 1))
+    shown = rows[:RESULT_ROWS_AT_MOST]
+    sheet.freeze_panes(1, 0)
+    sheet.autofilter(0, 0, len(shown), len(head) - 1)
+    for place, name in enumerate(head):
+        sheet.set_column(place, place, 100 if place == len(head) - 1 else max(14, len(name) + 2))
+        sheet.write_string(0, place, name, bold)
+    for row, values in enumerate(shown, 1):
+        _write_row(sheet, row, [(isinstance(v, float), v) for v in values], percent, colours)
+    if len(rows) <= RESULT_ROWS_AT_MOST:
+        return ""
+    number = say.number(len(view.csmf))
+    return say.pair(
+        say("exports.results"), say("exports.too_long", shown=say.number(len(shown)), number=number)
+    )
+
+
+def _result_rows(view: View, say: Words) -> Iterator[list[Any]]:
+    """One row an estimate, as the head of the sheet says; an interval that is too narrow is left out."""
+    for unit in view.units:
+        missing = say("report.missing")
+        place = [missing if value == MISSING else value for value in unit.values.values()]
+        where = [unit.country, *(None if value == ALL else value for value in place)]
+        for algorithm in view.algorithms:
+            for row in view.rows(unit, algorithm):
+                ends = [row["q025"], row["q975"]] if trusts_interval(row) else [None, None]
+                yield [
+                    *where, say.or_plain(f"age_groups.{unit.age_group}"), say.algorithm(algorithm),
+                    say.cause(row["cause"]), None if algorithm == ENSEMBLE else row["deaths"],
+                    row["raw"], row["mean"], *ends, say(f"verdicts.{shown_verdict(row)}"),
+                    " ".join(reasons_in_words(row["verdict_codes"] or "", say)),
+                ]  # fmt: skip
 
 
 def _write_table(book: xlsxwriter.Workbook, name: str, results: Results, say: Words) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from tasks.captions import caveat_lines, slug, unit_title, warning
 from tasks.figures_style import (
@@ -20,7 +19,7 @@ from tasks.figures_style import (
     WARNING,
     Picture,
     Sheet,
-    mark,
+    estimate_marks,
     percent_ceiling,
     style,
     wrap,
@@ -32,9 +31,8 @@ from tasks.words import Words
 _ROW = 0.168  # inches
 _GAP = 0.5  # rows between causes
 _Rows = dict[tuple[str, str], dict[str, Any]]  # by algorithm and cause
-# Of the axes, as fractions of the figure's width; NARROW leaves room for "wider than" beside the marks.
-_LEFT, _WIDTH, _NARROW = 0.315, 0.50, 0.41
-_CAUSES = -0.3025  # where the names of causes begin, from the axes' left edge
+_LEFT, _WIDTH = 0.315, 0.50  # of the axes, as fractions of the figure's width
+_CAUSES = -0.3025 / _WIDTH  # where the names of causes begin, from the axes' left edge
 
 
 def csmf_picture(view: View, unit: Unit, say: Words) -> Picture:
@@ -52,10 +50,9 @@ def csmf_picture(view: View, unit: Unit, say: Words) -> Picture:
             height,
             warning(view, say),
         )
-        width = _WIDTH if all(map(trusts_interval, rows.values())) else _NARROW
-        axes = sheet.axes(_LEFT, sheet.fraction(0.42), width, 1 - sheet.fraction(0.42 + LEGEND))
+        axes = sheet.axes(_LEFT, sheet.fraction(0.42), _WIDTH, 1 - sheet.fraction(0.42 + LEGEND))
         _draw(axes, view, causes, algorithms, rows, say)
-        sheet.legend(_legend(say))
+        sheet.legend(estimate_marks(rows.values(), say, raw="o", calibrated="D"))
     return Picture(f"csmf-{slug(unit)}", f"{title}, {unit.label(say)}", _alt(view, unit, say), sheet.figure)
 
 
@@ -71,7 +68,7 @@ def _draw(axes: Axes, view: View, causes: list[str], algorithms: list[str], rows
         _name_cause(axes, top, cause, [rows[a, cause] for a in algorithms if (a, cause) in rows], say)
         for offset, algorithm in enumerate(algorithms):
             if (algorithm, cause) in rows:
-                text = view.quoted(rows[algorithm, cause], say)
+                text = view.marked(rows[algorithm, cause], say)
                 _beside(axes, 1.02, top + offset, text, size=7.5, ha="left")
             if len(algorithms) > 1:
                 weight = "bold" if algorithm == ENSEMBLE else "normal"
@@ -94,11 +91,10 @@ def _name_cause(axes: Axes, top: float, cause: str, rows: list[dict[str, Any]], 
     name = wrap(say.cause(cause), 18 if several else 30)
     middle = top + (len(rows) - 1) / 2
     disagree = any("algorithms_disagree" in split_flags(row["flags"] or "") for row in rows)
-    left = _CAUSES / axes.get_position().width
-    _beside(axes, left, middle - 0.5 * disagree, name, weight="bold", size=8, ha="left")
+    _beside(axes, _CAUSES, middle - 0.5 * disagree, name, weight="bold", size=8, ha="left")
     if disagree:
         below = middle + 0.55 * (name.count("\n") + 1)
-        _beside(axes, left, below, say("flag_names.algorithms_disagree"), size=7, ha="left", color=WARNING)
+        _beside(axes, _CAUSES, below, say("flag_names.algorithms_disagree"), size=7, ha="left", color=WARNING)
 
 
 def _look(algorithms: list[str], algorithm: str) -> tuple[str, str]:
@@ -145,18 +141,8 @@ def _beside(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
     axes.text(x, y, text, transform=axes.get_yaxis_transform(), va="center", linespacing=1.0, **options)
 
 
-def _legend(say: Words) -> list[Line2D]:
-    return [
-        mark(say("figures.raw"), "o", colour=GREY, hollow=True),
-        mark(say("figures.calibrated"), "D", line="-"),
-        mark(say("figures.too_narrow"), "", line=BROKEN),
-        mark(say("figures.refused"), "D", hollow=True),
-        mark(say("figures.passed_through"), "x", colour=GREY),
-    ]
-
-
 def _alt(view: View, unit: Unit, say: Words) -> str:
     main = view.main(unit)
     rows = view.rows(unit, main) if main else []
-    text = "; ".join(f"{say.cause(row['cause'])} {view.quoted(row, say)}" for row in rows)
+    text = say.series(f"{say.cause(row['cause'])} {view.quoted(row, say)}" for row in rows)
     return say("figures.alt_csmf", unit=unit.label(say), text=text or say("verdicts.do_not_publish"))

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tasks.captions import inventory_line, slug, warning
-from tasks.figures_style import GREY, INK, PAPER, SEQUENTIAL, Picture, Sheet, style, wrap
+from tasks.figures_style import GREY, INK, PAPER, SEQUENTIAL, Picture, Sheet, luminance, style, wrap
 from tasks.view import Unit, View
 from tasks.words import Words, in_order
 
@@ -67,12 +67,13 @@ def matrix_picture(
         side = _SIDE if both else 3.0
         subtitle = unit.label(say) if both else _inventory_unit(unit, say)
         foot = [say("figures.matrix_note"), inventory_line(view, say)]
-        sheet = Sheet(title, subtitle, foot, side + 1.75, warning(view, say))
-        shown = [(say("figures.matrix_published"), found.published)]
+        sheet = Sheet(title, subtitle, foot, side + 1.6, warning(view, say))
+        heading = say("figures.matrix_published" if view.published_matrices else "figures.matrix_given")
+        shown = [(heading, found.published)]
         if both and found.used is not None:
             shown.append((_used_title(view.fit(unit, algorithm).get("lambda"), say), found.used))
         for place, (heading, values) in enumerate(shown):
-            axes = sheet.axes(0.24 + place * 0.39, sheet.fraction(1.3), side / 7.4, sheet.fraction(side))
+            axes = sheet.axes(0.24 + place * 0.39, sheet.fraction(1.2), side / 7.4, sheet.fraction(side))
             _heat(axes, values, [say.cause(c) for c in found.causes], say, heading, first=place == 0)
     return Picture(
         f"matrix-{algorithm}-{slug(unit)}",
@@ -125,12 +126,11 @@ def _heat(
 
 def _ink(value: float, diagonal: bool) -> dict[str, Any]:
     """Black on light cells, white on dark ones."""
-    red, green, blue, _ = mpl.colormaps[SEQUENTIAL](value)
-    light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.55
+    light = luminance(mpl.colormaps[SEQUENTIAL](value)) > 0.18  # there black and white stand out alike
     return {"color": INK if light else PAPER, "size": 7.5, "weight": "bold" if diagonal else "normal"}
 
 
 def _alt(found: Matrices, algorithm: str, both: bool, say: Words) -> str:
     right = (f"{say.cause(c)} {say.percent(found.published[i, i])}" for i, c in enumerate(found.causes))
     key = "figures.alt_matrix" if both else "figures.alt_matrix_one"
-    return say(key, algorithm=say.algorithm(algorithm), number=len(found.causes), text="; ".join(right))
+    return say(key, algorithm=say.algorithm(algorithm), number=len(found.causes), text=say.series(right))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from tasks.captions import group_slug, group_title, level_name, mixed_verdicts, span_text, warning
 from tasks.figures_style import (
@@ -18,7 +17,7 @@ from tasks.figures_style import (
     PAPER,
     Picture,
     Sheet,
-    mark,
+    estimate_marks,
     percent_ceiling,
     style,
     wrap,
@@ -71,22 +70,11 @@ def strata_picture(view: View, units: Sequence[Unit], say: Words) -> Picture | N
             axes.set_yticks(range(len(shown)), names, size=6.8)
             if place >= len(causes) - _COLUMNS:
                 axes.set_xlabel(say("figures.share_axis"), size=7.5)
-        sheet.legend(_legend(say))
+        sheet.legend(estimate_marks(rows.values(), say, raw="|", calibrated="o", colour=PALETTE[0]))
     alt = say("figures.alt_strata", text=span_text(rows, say))
     return Picture(
         f"strata-{group_slug(units[0])}", f"{title}, {group_title(view, shown, say)}", alt, sheet.figure
     )
-
-
-def _legend(say: Words) -> list[Line2D]:
-    blue = PALETTE[0]
-    return [
-        mark(say("figures.raw"), "|", colour=GREY),
-        mark(say("figures.calibrated"), "o", colour=blue, line="-"),
-        mark(say("figures.too_narrow"), "", colour=blue, line=BROKEN),
-        mark(say("figures.refused"), "o", colour=blue, hollow=True),
-        mark(say("figures.passed_through"), "x", colour=GREY),
-    ]
 
 
 def _sheet(

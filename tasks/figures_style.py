@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
+from tasks.view import NO_INTERVAL, trusts_interval
+from tasks.words import Words
 
 INK, GREY, LIGHT, PAPER = "#1a1a1a", "#5f6368", "#d5d8dc", "#ffffff"
 BAND = "#f3f4f6"
@@ -130,6 +134,28 @@ class Sheet:
         return inches / ((self.top - self.bottom) * self.inches)
 
 
+def estimate_marks(
+    rows: Collection[Mapping[str, Any]], say: Words, *, raw: str, calibrated: str, colour: str = INK
+) -> list[Line2D]:
+    """The legend of a picture of estimates: what is drawn of these rows of `csmf`, and no more."""
+    drawn = [row for row in rows if row["status"] == "calibrated" and row["q025"] is not None]
+    trusted = {trusts_interval(row) for row in drawn}
+    refused = {row["verdict"] == "do_not_publish" for row in drawn}
+    entries = [mark(say("figures.raw"), raw, colour=GREY, hollow=True)]
+    if True in trusted:
+        hollow = refused == {True}
+        entries.append(mark(say("figures.calibrated"), calibrated, colour=colour, line="-", hollow=hollow))
+    if False in trusted:
+        text = say("figures.too_narrow" if True in trusted else "figures.all_too_narrow", mark=NO_INTERVAL)
+        hollow = refused == {True}
+        entries.append(mark(text, calibrated, colour=colour, line=BROKEN, hollow=hollow))
+    if True in refused:
+        entries.append(mark(say("figures.refused"), calibrated, colour=colour, hollow=True))
+    if any(row["status"] == "passed_through" for row in rows):
+        entries.append(mark(say("figures.passed_through"), "x", colour=GREY))
+    return entries
+
+
 def wrap(text: str, width: int) -> str:
     """The text on several lines of at most that many characters."""
     return "\n".join(textwrap.wrap(text, width, break_long_words=True)) or text
@@ -139,6 +165,13 @@ def percent_ceiling(share: float) -> float:
     """A round end, in percent, for an axis that must show `share`."""
     steps = (5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100)
     return float(next((step for step in steps if step >= 100 * share), 100))
+
+
+def luminance(colour: Any) -> float:
+    """Relative luminance of a colour, from 0 (black) to 1 (white), as WCAG's contrast ratio takes it."""
+    channels = mpl.colors.to_rgb(colour)
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
 
 def mark(label: str, marker: str, *, colour: str = INK, hollow: bool = False, line: Any = "none") -> Line2D:

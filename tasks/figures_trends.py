@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -13,19 +13,20 @@ from matplotlib.ticker import MaxNLocator
 
 from tasks.captions import group_slug, group_title, mixed_verdicts, warning
 from tasks.figures_style import (
+    BROKEN,
     GREY,
     LEGEND,
     PALETTE,
     PAPER,
     Picture,
     Sheet,
-    mark,
+    estimate_marks,
     percent_ceiling,
     style,
     wrap,
 )
 from tasks.schema import ALL
-from tasks.view import MISSING, Unit, View
+from tasks.view import MISSING, Unit, View, trusts_interval
 from tasks.words import Words
 
 _PERIOD = re.compile(r"\d{4}([-/ ]?([QTSWM]?\d{1,2}))?", re.IGNORECASE)
@@ -81,17 +82,20 @@ def _trend_picture(view: View, group: tuple[str, str], column: str, say: Words) 
                 axes.set_xticks(range(0, len(periods), -(-len(periods) // 6)))
             if place % _COLUMNS == 0:
                 axes.set_ylabel(say("figures.share_axis"), size=7.5)
-        sheet.legend(_legend(others, column, say))
+        rows = [row for cause in causes for _, row in _points(view, main, cause)]
+        sheet.legend(_legend(rows, others, column, say))
     alt = _alt(view, main, causes, periods, say)
     return Picture(f"trends-{group_slug(drawn[0])}", f"{title}, {where}", alt, sheet.figure)
 
 
-def _legend(others: list[_Series], column: str, say: Words) -> list[Artist]:
+def _legend(
+    rows: Sequence[Mapping[str, Any]], others: list[_Series], column: str, say: Words
+) -> list[Artist]:
     blue = PALETTE[0]
     entries: list[Artist] = []
-    entries.append(Line2D([], [], color=GREY, lw=1, ls=(0, (3, 2)), label=say("figures.raw")))
-    entries.append(mark(say("figures.calibrated"), "o", colour=blue, line="-"))
-    entries.append(mark(say("figures.refused"), "o", colour=blue, hollow=True))
+    if rows:
+        entries.append(Line2D([], [], color=GREY, lw=1, ls=(0, (3, 2)), label=say("figures.raw")))
+        entries += estimate_marks(rows, say, raw="", calibrated="o", colour=blue)[1:]
     if others:
         varying = [name for name, value in others[0][0][1].values.items() if value != ALL and name != column]
         name = say.listing(varying)
@@ -129,20 +133,29 @@ def _panel(axes: Axes, view: View, cause: str, main: _Series, others: list[_Seri
     highest = max([highest, *(row["q975"] or row["mean"] for _, row in points)])
     x = [place for place, _ in points]
     if points:
-        low, high = (
-            [100 * (row[q] if row[q] is not None else row["mean"]) for _, row in points]
-            for q in ("q025", "q975")
-        )
-        axes.fill_between(x, low, high, color=PALETTE[0], alpha=0.18, lw=0, zorder=2)
+        _band(axes, [(place, row) for place, row in points if row["q025"] is not None])
         axes.plot(x, [100 * row["mean"] for _, row in points], color=PALETTE[0], lw=1.6, zorder=4)
         axes.plot(x, [100 * row["raw"] for _, row in points], color=GREY, lw=1, ls=(0, (3, 2)), zorder=3)
         for place, row in points:
             face = PAPER if row["verdict"] == "do_not_publish" else PALETTE[0]
-            axes.plot(place, 100 * row["mean"], "o", ms=3.8, mfc=face, mec=PALETTE[0], zorder=5)
+            passed = row["status"] == "passed_through"
+            look: dict[str, Any] = {"color": GREY} if passed else {"mfc": face, "mec": PALETTE[0]}
+            axes.plot(place, 100 * row["mean"], "x" if passed else "o", ms=3.8, zorder=5, **look)
     axes.set_ylim(0, percent_ceiling(highest))
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     axes.tick_params(labelsize=7)
     axes.grid(axis="y", color="#d5d8dc", lw=0.4, zorder=0)
+
+
+def _band(axes: Axes, points: list[tuple[int, dict[str, Any]]]) -> None:
+    """The 95% interval as a band; the ends of one that is too narrow as broken lines."""
+    x = [place for place, _ in points]
+    low, high = ([100 * row[q] for _, row in points] for q in ("q025", "q975"))
+    if all(trusts_interval(row) for _, row in points):
+        axes.fill_between(x, low, high, color=PALETTE[0], alpha=0.18, lw=0, zorder=2)
+        return
+    for ends in (low, high):
+        axes.plot(x, ends, color=PALETTE[0], lw=0.9, ls=BROKEN, zorder=2)
 
 
 def _points(view: View, line: _Series, cause: str) -> list[tuple[int, dict[str, Any]]]:
@@ -162,5 +175,5 @@ def _alt(view: View, main: _Series, causes: list[str], periods: list[str], say: 
             first, last = (say.percent(row["mean"]) for _, row in (points[0], points[-1]))
             ends.append(say("figures.alt_trend", cause=say.cause(cause), first=first, last=last))
     return say(
-        "figures.alt_trends", first=periods[0], last=periods[-1], text="; ".join(ends) or "\N{EM DASH}"
+        "figures.alt_trends", first=periods[0], last=periods[-1], text=say.series(ends) or "\N{EM DASH}"
     )

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks.captions import caveat_lines, ensemble_note, run_verdict
-from tasks.report_parts import disagreements, main_units, sections, summary_sentences
+from tasks.report_parts import answer, disagreements, main_units, sections, summary_sentences
 from tasks.report_tables import reasons
 from tasks.store import Results
 from tasks.view import View
@@ -44,7 +44,7 @@ def markdown_summary(results: Results, language: Language = "en") -> str:
             f"**{say(f'verdicts.{view.shown_verdict(unit, main)}')}**",
         ]
         if main is not None:
-            lines += ["", *_markdown_table(view, unit, main, say), ""]
+            lines += ["", _plain(answer(view, unit, say)), "", *_markdown_table(view, unit, main, say), ""]
             lines += [f"- {_plain(sentence)}" for sentence in reasons(view, unit, main, say)]
             lines += [f"- {_plain(sentence)}" for sentence in disagreements(view, unit, say)]
             lines += [f"- {_plain(sentence)}" for sentence in ensemble_note([main], say)]
@@ -76,7 +76,7 @@ def _summary_row(view: View, unit: Any, say: Any) -> dict[str, str]:
         say("columns.deaths"): say.number(unit.deaths),
         say("columns.algorithm"): say.algorithm(main) if main else "",
         say("columns.verdict"): say(f"verdicts.{view.shown_verdict(unit, main)}"),
-        say("columns.mean"): "; ".join(largest),
+        say("columns.mean"): say.series(largest),
         say("columns.reasons"): " ".join(reasons(view, unit, main, say)) if main else "",
     }
 

@@ -114,7 +114,7 @@ def _fit_row(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:
     pooled = algorithm == ENSEMBLE and "deaths" in fit  # every death as often as there are algorithms
     ess = [value for value in (fit.get("ess_bulk"), fit.get("ess_tail")) if value is not None]
     return [
-        unit.label(say),
+        unit.short(say) if len(view.countries) == 1 else unit.label(say),
         say.algorithm(algorithm),
         say(f"verdicts_short.{view.shown_verdict(unit, algorithm)}"),
         NOTHING if pooled else say.number(fit.get("deaths", fit.get("weight"))),
@@ -122,19 +122,22 @@ def _fit_row(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:
         say.decimal(fit.get("rhat"), 3),
         say.number(min(ess, default=None)),
         fit.get("sampler") or NOTHING,
-        "; ".join(reasons_in_short(fit.get("verdict_codes") or "", say)) or NOTHING,
+        say.series(reasons_in_short(fit.get("verdict_codes") or "", say)) or NOTHING,
     ]
 
 
 def options(view: View, say: Words) -> Table:
-    """The request as it was run, one row an option."""
-    rows = [
-        [_option(key, say), value]
+    """The request as it was run, one row an option, in the order in which one would say them."""
+    order = {name: place for place, name in enumerate(say.section("options"))}
+    shown = [
+        (key, value)
         for key, value in _flat(view.manifest["request"])
         if not key.startswith(
             ("verdict_rules.", "input.counts.")
         )  # rules have a table, counts are in all others
     ]
+    shown.sort(key=lambda option: order.get(option[0].partition(".")[0], len(order)))
+    rows = [[_option(key, say), value] for key, value in shown]
     return Table(say("report.asked"), [say("columns.option"), say("columns.value")], rows)
 
 
@@ -186,7 +189,7 @@ def sources(view: View, at_most: int, say: Words) -> Table:
 
 
 def _flat(value: Any, path: str = "") -> Iterable[tuple[str, str]]:
-    """Nested options as `path.to.option` and text; empty ones are left out."""
+    """Nested options as `path.to.option` and text, as the request spells them; empty ones are left out."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flat(inner, f"{path}.{key}" if path else str(key))
@@ -200,6 +203,8 @@ def _flat(value: Any, path: str = "") -> Iterable[tuple[str, str]]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, list | tuple):
         return ", ".join(
             f"[{', '.join(map(str, item))}]" if isinstance(item, list | tuple) else str(item)

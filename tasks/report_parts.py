@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,11 @@ from tasks.inline_svg import inline
 from tasks.report_tables import Table
 from tasks.schema import ENSEMBLE, split_flags
 from tasks.verdict_rules import VERDICTS
-from tasks.view import SHOWN, Unit, View
+from tasks.view import NO_INTERVAL, SHOWN, Unit, View, trusts_interval
 from tasks.words import Words
 
 CARDS = 4  # units in the section "In brief"
+LARGEST = 3  # causes that a card begins with
 DETAILED = 16  # units with all their figures
 OVERVIEW = 300  # rows in the table of strata
 WORST = 50  # rows in the list of those not to be published
@@ -62,10 +63,13 @@ class Card:
     """A unit in the section "In brief"."""
 
     title: str
+    subtitle: str
     verdict: str
-    sentences: Sequence[str]
+    answer: str
     reasons: Sequence[str]
+    contradictions: Sequence[str]
     table: Table | None
+    facts: Sequence[str]
     picture: Shown
 
 
@@ -111,7 +115,8 @@ def sections(view: View, say: Words, boundaries: str | None) -> dict[str, Any]:
         "title": say("report.title", name=view.manifest["name"]),
         "warnings": warnings(view, say),
         "summary": summary_sentences(view, say),
-        "counts": [tables.verdict_counts(view, view.strata, say)],
+        "counts": [tables.verdict_counts(view, view.strata, say)] if len(view.strata) > 1 else [],
+        "has_ensemble": ENSEMBLE in view.algorithms,
         "cards": [_card(view, unit, pictures, say) for unit in main],
         "not_shown": len(view.units) - len(main),
         "options": lists.options(view, say),
@@ -145,24 +150,44 @@ def summary_sentences(view: View, say: Words) -> list[str]:
     """The run in a few sentences: how many main results may be published."""
     counts = Counter(view.verdict(unit, view.main(unit)) for unit in view.strata)
     number = {verdict: say.number(counts[verdict]) for verdict in VERDICTS}
-    sentences = []
+    sentences = warnings(view, say)
     if len(view.strata) > 1:
         sentences.append(say("report.in_brief_counts", number=say.number(len(view.strata)), **number))
-    if ENSEMBLE in view.algorithms:
-        sentences.append(say("report.in_brief_main"))
-    return [*warnings(view, say), *sentences]
+    return sentences
 
 
 def _card(view: View, unit: Unit, pictures: _Pictures, say: Words) -> Card:
     main = view.main(unit)
+    subtitle = [say("report.deaths_received", number=say.number(unit.deaths))]
+    subtitle += [say("report.main_result", algorithm=say.algorithm(main))] if main else []
     return Card(
         unit.label(say),
+        " ".join(subtitle),
         view.shown_verdict(unit, main),
-        _card_sentences(view, unit, main, say),
+        answer(view, unit, say),
         tables.reasons(view, unit, main, say) if main else [_no_result(view, unit, say)],
+        disagreements(view, unit, say) if main and _names_disagreement(view, unit, main) else [],
         tables.brief(view, unit, main, say) if main else None,
+        _facts(view, unit, main, say) if main else [],
         pictures.show(csmf_picture(view, unit, say)),
     )
+
+
+def answer(view: View, unit: Unit, say: Words) -> str:
+    """What people die of here and how sure that is: the largest causes of the main result, in a sentence.
+
+    A result that is not to be published gives no answer, and that is said.
+    """
+    main = view.main(unit)
+    if main is None:
+        return ""
+    if view.verdict(unit, main) == "do_not_publish":
+        return say("report.no_answer")
+    known = [row for row in view.rows(unit, main) if row["mean"]]
+    largest = sorted(known, key=lambda row: -row["mean"])[:LARGEST]
+    text = say.series(_largest(view, row, say) for row in largest)
+    trusted = trusts_interval(view.fit(unit, main))
+    return say("report.answer" if trusted else "report.answer_mean_only", text=text, mark=NO_INTERVAL)
 
 
 def _no_result(view: View, unit: Unit, say: Words) -> str:
@@ -172,27 +197,32 @@ def _no_result(view: View, unit: Unit, say: Words) -> str:
     )
 
 
-def _card_sentences(view: View, unit: Unit, main: str | None, say: Words) -> list[str]:
-    sentences = [say("report.deaths_received", number=say.number(unit.deaths))]
-    if main is None:
-        return sentences
+def _largest(view: View, row: Mapping[str, Any], say: Words) -> str:
+    """A cause with its share, and that the algorithms disagree on it."""
+    said = f"{say.cause(row['cause'])} {view.marked(row, say)}"
+    disputed = "algorithms_disagree" in split_flags(row["flags"] or "")
+    return f"{said}, {say('report.disputed')}" if disputed else said
+
+
+def _facts(view: View, unit: Unit, main: str, say: Words) -> list[str]:
+    """What calibration changed most, and the verdicts of the other algorithms."""
     rows = [row for row in view.rows(unit, main) if row["mean"] is not None]
-    top = max(rows, key=lambda row: row["mean"])
-    share, interval = view.quotable(top, say)
-    between = say("report.largest_interval", interval=interval) if interval else ""
-    sentences.append(say("report.largest", cause=say.cause(top["cause"]), share=share, interval=between))
     moved = max(rows, key=lambda row: abs(row["mean"] - row["raw"]))
+    facts = []
     if abs(moved["mean"] - moved["raw"]) >= 0.005:
         before, after = say.percent(moved["raw"]), say.percent(moved["mean"])
-        sentences.append(say("report.moved_most", cause=say.cause(moved["cause"]), raw=before, mean=after))
-    sentences += disagreements(view, unit, say)
-    sentences.append(say("report.main_result", algorithm=say.algorithm(main)))
+        facts.append(say("report.moved_most", cause=say.cause(moved["cause"]), raw=before, mean=after))
     others = [
         say.pair(say.algorithm(a), say(f"verdicts.{view.shown_verdict(unit, a)}"))
         for a in view.algorithms
         if a != main and view.fit(unit, a)
     ]
-    return [*sentences, *([say("report.other_results", text="; ".join(others))] if others else [])]
+    return [*facts, *([say("report.other_results", text=say.series(others))] if others else [])]
+
+
+def _names_disagreement(view: View, unit: Unit, algorithm: str) -> bool:
+    """Whether the reasons of a result say that algorithms disagree: the last one then does."""
+    return "algorithms_disagree" in (view.fit(unit, algorithm).get("verdict_codes") or "")
 
 
 def disagreements(view: View, unit: Unit, say: Words) -> list[str]:
@@ -283,7 +313,12 @@ def _matrices(view: View, pictures: _Pictures, say: Words) -> dict[str, Any]:
                 fitted = next((u for u in candidates if _calibrated(view, u, algorithm)), None)
                 picture = matrix_picture(view, fitted, algorithm, say, used=used) if fitted else None
                 drawn += [picture] if picture else []
-    return {"matrix_pictures": pictures.all(drawn), "matrices_many": "" if used else _lambda_text(view, say)}
+    text = "report.matrices_text" if view.published_matrices else "report.matrices_text_own"
+    return {
+        "matrix_pictures": pictures.all(drawn),
+        "matrices_text": say(text),
+        "matrices_many": "" if used else _lambda_text(view, say),
+    }
 
 
 def _some(view: View) -> list[tuple[str, str]]:
@@ -302,7 +337,7 @@ def _lambda_text(view: View, say: Words) -> str:
             low, middle, high = (say.decimal(v, 2) for v in (found[0], statistics.median(found), found[-1]))
             name = say.algorithm(algorithm)
             parts.append(say("report.matrices_lambda", algorithm=name, median=middle, low=low, high=high))
-    return say("report.matrices_many", text="; ".join(parts)) if parts else ""
+    return say("report.matrices_many", text=say.series(parts)) if parts else ""
 
 
 def _diagnostics(view: View, say: Words) -> dict[str, Any]:

@@ -11,16 +11,19 @@ from tasks.captions import ensemble_note
 from tasks.schema import ENSEMBLE, split_flags
 from tasks.verdict_rules import VERDICTS
 from tasks.verdict_words import reasons_in_words
-from tasks.view import Unit, View, interval_in_words, shown_verdict, trusts_interval
+from tasks.view import NO_INTERVAL, Unit, View, shown_verdict, trusts_interval
 from tasks.words import NOTHING, Words
+
+OPEN_AT_MOST = 30  # rows of a table that is not folded
 
 
 @dataclass(frozen=True)
 class Table:
     """A table as it is shown: the first column heads its rows; `numeric` columns are set right.
 
-    `verdicts`: verdict of each row, for its colour; empty where rows have none. `note`: a
-    sentence below the table. `under`: the column that narrow screens show below the one before it.
+    `verdicts`: verdict of each row, for its colour; empty where rows have none. `remarks`: what stands below
+    the head of each row, or empty. `note`: a sentence below the table. `under`: the column that narrow
+    screens show below the one before it.
     """
 
     caption: str
@@ -28,8 +31,14 @@ class Table:
     rows: Sequence[Sequence[str]]
     numeric: frozenset[int] = frozenset()
     verdicts: Sequence[str] = field(default=())
+    remarks: Sequence[str] = field(default=())
     note: str = ""
     under: int | None = None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the page folds it."""
+        return len(self.rows) > OPEN_AT_MOST
 
 
 def estimates(view: View, unit: Unit, algorithm: str, say: Words) -> Table:
@@ -53,7 +62,8 @@ def _estimate(row: Mapping[str, Any], unit: Unit, algorithm: str, say: Words) ->
     """The cells of one cause; an ensemble has no deaths of its own, its algorithms saw the same ones."""
     calibrated = row["status"] == "calibrated"
     interval = say.interval(row["q025"], row["q975"], 1)
-    interval = interval_in_words(interval, say, trusted=trusts_interval(row))
+    if interval and not trusts_interval(row):
+        interval = say("report.wider_than", interval=interval)
     if not interval and row["mean"] is not None:
         interval = say("report.interval_none")
     return [
@@ -83,17 +93,17 @@ def brief(view: View, unit: Unit, algorithm: str, say: Words) -> Table:
     column = say.section("columns")
     return Table(
         f"{unit.label(say)} · {say.algorithm(algorithm)}",
-        [column["cause"], column["raw"], column["mean"], column["interval"], column["flag"]],
+        [column[name] for name in ("cause", "raw", "mean", "interval")],
         [
             [
                 say.cause(row["cause"]),
                 say.percent(row["raw"]),
                 *(text or NOTHING for text in view.quotable(row, say)),
-                _of_cause(row, say),
             ]
             for row in rows
         ],
         frozenset((1, 2, 3)),
+        remarks=[_of_cause(row, say) for row in rows],
         note=" ".join(ensemble_note([algorithm], say)),
         under=3,
     )
@@ -121,30 +131,40 @@ def verdict_counts(view: View, units: Sequence[Unit], say: Words) -> Table:
 
 
 def overview(view: View, units: Sequence[Unit], caption: str, say: Words) -> Table:
-    """One row for each unit: main result, verdict, and the share of each cause with its interval."""
+    """One row for each unit: main result, verdict, and the share of each cause with its interval.
+
+    Where all main results are by one algorithm the caption names it, else a column does.
+    """
     causes = view.causes(units)
-    head = [say(f"columns.{name}") for name in ("stratum", "deaths", "algorithm", "verdict")]
-    rows = [_overview_row(view, unit, causes, say) for unit in units]
+    mains = list(dict.fromkeys(main for unit in units if (main := view.main(unit))))
+    own = len(mains) != 1
+    names = ("stratum", "deaths", *(["algorithm"] if own else []), "verdict")
     return Table(
-        caption,
-        [*head, *map(say.cause, causes)],
-        rows,
-        frozenset((1, *range(4, 4 + len(causes)))),
+        caption if own else f"{caption} · {say.algorithm(mains[0])}",
+        [*(say(f"columns.{name}") for name in names), *map(say.cause, causes)],
+        [_overview_row(view, unit, causes, own, say) for unit in units],
+        frozenset((1, *range(len(names), len(names) + len(causes)))),
         [view.verdict(unit, view.main(unit)) for unit in units],
-        note=" ".join(ensemble_note((view.main(unit) for unit in units), say)),
+        note=" ".join([*_marks_note(view, units, say), *ensemble_note(mains, say)]),
     )
 
 
-def _overview_row(view: View, unit: Unit, causes: Sequence[str], say: Words) -> list[str]:
+def _overview_row(view: View, unit: Unit, causes: Sequence[str], own: bool, say: Words) -> list[str]:
     main = view.main(unit)
     rows = {row["cause"]: row for row in view.rows(unit, main)} if main else {}
     return [
         unit.name(say) if len(view.countries) == 1 else unit.place(say),
         say.number(unit.deaths),
-        say.algorithm(main) if main else NOTHING,
+        *([say.algorithm(main) if main else NOTHING] if own else []),
         say(f"verdicts_short.{view.shown_verdict(unit, main)}"),
-        *(view.quoted(rows[cause], say) if cause in rows else NOTHING for cause in causes),
+        *(view.marked(rows[cause], say) if cause in rows else NOTHING for cause in causes),
     ]
+
+
+def _marks_note(view: View, units: Sequence[Unit], say: Words) -> list[str]:
+    """What NO_INTERVAL means, where a unit has such an interval."""
+    fits = (view.fit(unit, main) for unit in units if (main := view.main(unit)))
+    return [] if all(map(trusts_interval, fits)) else [say("report.marks_note", mark=NO_INTERVAL)]
 
 
 def reasons(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:

@@ -15,10 +15,30 @@ def reasons_in_words(codes: str, say: Words) -> list[str]:
 
 
 def reasons_in_short(codes: str, say: Words) -> list[str]:
-    """The same where room is short: the names of flags instead of their sentences."""
-    known = say.section("flag_names")
-    parts = [code.split(":", 2) for code in codes.split(";") if code]
-    return [known.get(rule) or _sentence(rule, limit, value, say) for rule, limit, value in parts]
+    """The same where room is short: the names of flags and rules with the value that crossed the limit."""
+    parts = (code.split(":", 2) for code in codes.split(";") if code)
+    return [_short(rule, limit, value, say) for rule, limit, value in parts]
+
+
+def _short(rule: str, limit: str, value: str, say: Words) -> str:
+    name = say.section("flag_names").get(rule)
+    if name:
+        return name
+    if rule not in say.section("rule_names"):
+        return _sentence(rule, limit, value, say).rstrip(".")
+    return say.pair(say(f"rule_names.{rule}"), _value(rule, value, say))
+
+
+def _value(rule: str, value: str, say: Words) -> str:
+    """The value that crossed a rule's limit, as it is read."""
+    if rule == "left_out":
+        share, _, algorithm = value.partition(",")
+        return say.percent(float(share)) + (f" ({say.algorithm(algorithm)})" if algorithm else "")
+    if rule == "zero_causes":
+        return say.listing(map(say.cause, value.split(",")))
+    if rule in ("deaths", "ess"):
+        return say.number(float(value))
+    return say.decimal(float(value), 3 if rule == "rhat" else 2)
 
 
 def _sentence(rule: str, limit: str, value: str, say: Words) -> str:
@@ -56,7 +76,7 @@ def _because(rule: str, value: str, say: Words) -> str:
     if not value:
         return ""
     if rule == "misfit":
-        return " " + say("verdict_reasons.misfit_of", value="; ".join(_misfits(value, say)))
+        return " " + say("verdict_reasons.misfit_of", value=say.series(_misfits(value, say)))
     if rule == "interval_unreliable":
         return " " + say("verdict_reasons.members", value=say.listing(map(say.algorithm, value.split(","))))
     return " " + say("verdict_reasons.because", value=say.or_plain(f"reasons.{value}"))

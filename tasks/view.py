@@ -19,6 +19,8 @@ from tasks.verdict_rules import TOO_NARROW
 from tasks.words import Words, in_order
 
 MISSING = "(missing)"
+NO_INTERVAL = "*"
+"""Behind a share whose interval is known to be too narrow and therefore not shown."""
 SHOWN = ("publishable", "with_caution", "mean_only", "do_not_publish")
 """What a reader is told, from the best to the worst: the verdicts, and the one for caution that is about an
 interval known to be too narrow."""
@@ -55,8 +57,12 @@ class Unit:
         return self.place(say).removeprefix(self.country).removeprefix(", ") or self.country
 
     def label(self, say: Words) -> str:
-        """The unit as a person names it, as in `Mozambique, Nampula, 2023: neonates`."""
+        """The unit as a person names it, as in `Mozambique, Nampula, 2023: Neonates (0-27 days)`."""
         return say.pair(self.place(say), say.or_plain(f"age_groups.{self.age_group}"))
+
+    def short(self, say: Words) -> str:
+        """The same where room is short, as in `Nampula, 2023: neonates`."""
+        return say.pair(self.name(say), say.or_plain(f"age_groups_short.{self.age_group}"))
 
 
 class View:
@@ -145,6 +151,12 @@ class View:
         """The verdict of a result as its reader is told it: one of SHOWN."""
         return shown_verdict(self.fit(unit, algorithm) if algorithm else {})
 
+    @property
+    def published_matrices(self) -> bool:
+        """Whether the run used the published matrices, and not made-up ones or a user's own."""
+        matrix = (self.manifest.get("request") or {}).get("matrix") or {}
+        return str(matrix.get("source", "inventory")) == "inventory"
+
     def matrices(self, unit: Unit, algorithm: str) -> pd.DataFrame:
         """Matrices of an algorithm: the published of age group and country, and those used in the stratum."""
         if not self.has_table("matrices"):
@@ -154,15 +166,21 @@ class View:
         return self._matrix_table.filter(wanted & (pc.field("algorithm") == algorithm)).to_pandas()
 
     def quotable(self, row: Mapping[str, Any], say: Words) -> tuple[str, str]:
-        """Share and interval; of an interval that is too narrow it is said that the true one is wider."""
+        """Share and interval; of an interval that is too narrow it is said that it is not to be quoted."""
         trusted = trusts_interval(row)
         share, interval = say.estimate(row["mean"], row["q025"], row["q975"], trusted=trusted)
-        return share, interval_in_words(interval, say, trusted=trusted)
+        return share, interval if trusted or not interval else say("report.interval_invalid")
 
     def quoted(self, row: Mapping[str, Any], say: Words) -> str:
         """`44% (31-60)`: an estimate with its interval, as one quotes it; a dash where there is none."""
         share, interval = self.quotable(row, say)
         return share + (f" ({interval})" if interval else "")
+
+    def marked(self, row: Mapping[str, Any], say: Words) -> str:
+        """The same where room is short: NO_INTERVAL in place of an interval that is too narrow."""
+        if trusts_interval(row) or row["q025"] is None:
+            return self.quoted(row, say)
+        return self.quotable(row, say)[0] + NO_INTERVAL
 
     def causes(self, units: Iterable[Unit]) -> list[str]:
         """All causes of the units, in order."""
@@ -210,11 +228,6 @@ def shown_verdict(row: Mapping[str, Any]) -> str:
     verdict = str(row.get("verdict") or "do_not_publish")
     narrow = row.get("status") != "passed_through" and not trusts_interval(row)
     return "mean_only" if verdict == "with_caution" and narrow else verdict
-
-
-def interval_in_words(interval: str, say: Words, *, trusted: bool) -> str:
-    """`wider than 25-39` of an interval that is too narrow; nothing of no interval."""
-    return interval if trusted or not interval else say("report.wider_than", interval=interval)
 
 
 def trusts_interval(row: Mapping[str, Any]) -> bool:

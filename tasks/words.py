@@ -37,8 +37,8 @@ CAUSE_ORDER = (
 ALGORITHMS = {"eava": "EAVA", "insilicova": "InSilicoVA", "interva": "InterVA"}
 """How the algorithms' makers write their names; others are shown as the request spells them."""
 
-NARROW = 0.05
-"""Width of an interval below which tenths of a percent are shown."""
+NARROW = 0.01
+"""Width of an interval below which tenths of a percent are shown: whole ones may not tell its ends apart."""
 
 TO = "\N{EN DASH}"
 NOTHING = "\N{EM DASH}"
@@ -78,6 +78,10 @@ class Words:
         """`name: text`, with the colon as the language sets it."""
         return name + self.messages["numbers.colon"] + text
 
+    def series(self, parts: Iterable[str]) -> str:
+        """Parts that may hold commas themselves, joined by semicolons as the language sets them."""
+        return self.messages["numbers.semicolon"].join(parts)
+
     def listing(self, names: Iterable[str]) -> str:
         """Names joined by commas."""
         return ", ".join(names)
@@ -116,7 +120,7 @@ class Words:
     ) -> tuple[str, str]:
         """A fraction and its interval in percent, for quoting.
 
-        Tenths only where the interval is narrow and to be trusted: no other estimate bears them.
+        Tenths only where whole percents cannot tell the ends of a trusted interval apart.
         """
         narrow = trusted and low is not None and high is not None and high - low < NARROW
         return self.percent(mean, int(narrow)), self.interval(low, high, int(narrow))

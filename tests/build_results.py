@@ -284,11 +284,10 @@ class _Maker:
             self._total(self._identity(age_group, values), "/".join(level) or "nation", rows)
 
     def _total(self, identity: dict[str, Any], level: str, rows: list[dict[str, Any]]) -> None:
+        received = {fit["stratum"]: fit["deaths_received"] for fit in self.strata}
         for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
             own = [row for row in rows if row["algorithm"] == algorithm]
-            weights: dict[str, int] = {}
-            for row in own:
-                weights[row["stratum"]] = weights.get(row["stratum"], 0) + row["deaths"]
+            weights = {row["stratum"]: received[row["stratum"]] for row in own}
             lost = {row["stratum"] for row in own if row["status"] == "no_result"}
             total, left = sum(weights.values()), sum(weights[s] for s in lost)
             flags = ["rollup_interval_too_narrow", *(["rollup_incomplete"] if lost else [])]

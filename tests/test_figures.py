@@ -18,7 +18,7 @@ from tasks.boundaries import read_boundaries
 from tasks.errors import InputError
 from tasks.figures import KINDS, draw, save
 from tasks.figures_matrix import matrices_of
-from tasks.figures_style import PALETTE, SEQUENTIAL, percent_ceiling
+from tasks.figures_style import PALETTE, SEQUENTIAL, luminance, percent_ceiling
 from tasks.figures_trends import period_column
 from tasks.inline_svg import inline
 from tasks.view import View
@@ -235,17 +235,10 @@ def test_unknown_places_are_refused_with_the_names_of_the_file():
         read_boundaries(point, ["Tete"])
 
 
-def _lightness(colour) -> float:
-    channels = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in mpl.colors.to_rgb(colour)
-    ]
-    return float(np.dot(channels, [0.2126, 0.7152, 0.0722]))
-
-
 def test_colours_stand_out_on_white_and_the_scale_only_darkens():
     for colour in PALETTE:
-        assert 1.05 / (_lightness(colour) + 0.05) > 4.5
-    steps = [_lightness(mpl.colormaps[SEQUENTIAL](x)) for x in np.linspace(0, 1, 20)]
+        assert 1.05 / (luminance(colour) + 0.05) > 4.5
+    steps = [luminance(mpl.colormaps[SEQUENTIAL](x)) for x in np.linspace(0, 1, 20)]
     assert all(later < earlier for earlier, later in pairwise(steps))
 
 

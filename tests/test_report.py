@@ -109,13 +109,94 @@ def test_the_overview_holds_the_main_result_of_every_stratum(runs, pages):
     results, page = runs("nation"), Page(pages("nation"))
     strata = results.csmf[(results.csmf["level"] == "stratum") & (results.csmf["algorithm"] == "ensemble")]
     for age_group, own in strata.groupby("age_group"):
-        rows = [t["rows"] for t in page.tables if t["caption"] == words("en")(f"age_groups.{age_group}")]
+        caption = words("en")(f"age_groups.{age_group}") + " · Ensemble"
+        rows = [t["rows"] for t in page.tables if t["caption"] == caption]
         shown = {cells[0]: cells for table in rows for cells in table}
         for row in own[own["cause"] == "pneumonia"].itertuples():
             cells = shown[f"{row.province}, {row.year}"]
             head = next(t["head"] for t in page.tables if t["rows"] and cells in t["rows"])
             quoted = cells[head.index("Pneumonia")]
             assert abs(percent(quoted.split(" ")[0]) - row.mean) <= 0.005
+            assert cells[head.index("Verdict")] == words("en")(f"verdicts_short.{row.verdict}")
+
+
+def test_the_totals_are_those_of_the_table(runs, pages):
+    results, page, say = runs("nation"), Page(pages("nation")), words("en")
+    totals = results.csmf[(results.csmf["level"] != "stratum") & (results.csmf["algorithm"] == "ensemble")]
+    shown = {}
+    for age_group in ("neonate", "child"):
+        table = next(
+            t
+            for t in page.tables
+            if t["caption"] == f"{say(f'age_groups.{age_group}')} · Ensemble" and len(t["rows"]) == 8
+        )
+        head = table["head"]
+        shown |= {
+            (age_group, cells[0], cause): cells[place]
+            for cells in table["rows"]
+            for place, cause in enumerate(head)
+        }
+    for row in totals.itertuples():
+        where = next((v for v in (row.province, row.year) if v != "(all)"), "Mozambique")
+        cell = shown[row.age_group, where, say.cause(row.cause)]
+        assert percent(cell.rstrip("*")) == pytest.approx(row.mean, abs=0.005 + 1e-9)
+        assert number(shown[row.age_group, where, "Deaths"]) == round(row.weight)
+
+
+def test_the_brief_figures_are_those_of_the_table(runs, pages):
+    results, page, say = runs("one"), Page(pages("one")), words("en")
+    own = results.csmf[results.csmf["algorithm"] == "ensemble"].set_index("cause")
+    label = View(results).units[0].label(say)
+    names = {say.cause(cause): cause for cause in own.index}
+    rows = page.table(f"{label} · Ensemble", 4)["rows"]
+    assert len(rows) == len(own)
+    for cells in rows:
+        row = next(own.loc[names[name]] for name in names if cells[0].startswith(name))
+        assert percent(cells[1]) == pytest.approx(row["raw"], abs=0.005 + 1e-9)
+        assert percent(cells[2]) == pytest.approx(row["mean"], abs=0.005 + 1e-9)
+        if row["status"] == "calibrated":
+            ends = [percent(end) for end in cells[3].split("\N{EN DASH}")]
+            assert ends == pytest.approx([row["q025"], row["q975"]], abs=0.005 + 1e-9)
+    largest = own["mean"].sort_values(ascending=False).index[:3]
+    answer = next(text for text in page.text if text.startswith("Largest causes of death"))
+    assert [answer.index(say.cause(cause)) for cause in largest] == sorted(
+        answer.index(say.cause(cause)) for cause in largest
+    )
+
+
+def test_the_diagnostics_are_those_of_the_table(runs, pages):
+    results, page, say = runs("one"), Page(pages("one")), words("en")
+    fits = results.strata.set_index("algorithm")
+    rows = page.table("Diagnostics of each fit")["rows"]
+    assert len(rows) == len(fits)
+    for cells in rows:
+        row = fits.loc[next(a for a in fits.index if say.algorithm(a) == cells[1])]
+        if cells[1] != "Ensemble":
+            assert number(cells[3]) == row["deaths"]
+            assert float(cells[4]) == pytest.approx(row["lambda"], abs=0.005 + 1e-9)
+        assert float(cells[5]) == pytest.approx(row["rhat"], abs=0.0005 + 1e-9)
+        assert number(cells[6]) == round(min(row["ess_bulk"], row["ess_tail"]))
+
+
+def test_the_matrices_and_files_are_those_of_the_run(runs, pages):
+    results, page = runs("one"), Page(pages("one"))
+    files = {cells[0]: cells[2] for cells in page.table("Files of the run")["rows"]}
+    assert files == {file["path"]: file["sha256"] for file in results.manifest["files"]}
+    used = results.matrices.query("algorithm == 'eava' and kind == 'used' and champs_cause == va_cause")
+    values = [f"{100 * value:.0f}" for value in used["value"]]
+    assert all(f">{value}</text>" in pages("one") for value in values)
+
+
+def test_records_left_out_and_caveats_are_those_of_the_tables(runs, pages):
+    results, page, say = runs("every-flag"), Page(pages("every-flag")), words("en")
+    lost = results.records[results.records["disposition"] != "used"]
+    rows = page.table("Why records were not used")["rows"]
+    assert sum(number(cells[3]) for cells in rows) == lost["records"].sum()
+    flags = results.strata["flags"].str.split(";").explode().value_counts()
+    caveats = {cells[0]: cells[1] for cells in page.table("Caveats raised in this run")["rows"]}
+    assert caveats == {
+        say(f"flag_names.{flag}"): f"{flags[flag]} / {len(results.strata)}" for flag in flags.index if flag
+    }
 
 
 def test_records_in_the_page_are_those_of_the_table(runs, pages):
@@ -167,17 +248,24 @@ def test_headings_pictures_and_tables_can_be_read_aloud(pages, name):
 def test_an_interval_that_is_too_narrow_is_never_quoted_as_one_of_95_percent(runs, pages):
     results, page = runs("nation"), Page(pages("nation"))
     total = next(unit for unit in View(results).totals if unit.age_group == "child")
-    rows = page.table(f"{total.label(words('en'))} · Ensemble", 5)["rows"]
-    assert [cells[3][:10] for cells in rows if "\N{EN DASH}" in cells[3]] == ["wider than"] * (len(rows) - 1)
+    rows = page.table(f"{total.label(words('en'))} · Ensemble", 4)["rows"]
+    assert [cells[3] for cells in rows] == ["no valid interval"] * (len(rows) - 1) + ["\N{EM DASH}"]
+    full = page.table(f"{total.label(words('en'))} · Ensemble", 8)["rows"]
+    assert [cells[4][:10] for cells in full] == ["wider than"] * (len(rows) - 1) + ["no interva"]
+    tables = [t for t in page.tables if t["caption"] == "Children (1\N{EN DASH}59 months) · Ensemble"]
+    assert [len(t["rows"]) for t in tables] == [8, 12]  # totals, strata
+    starred = [[cells[3].endswith("%*") for cells in table["rows"]] for table in tables]
+    assert [set(found) for found in starred] == [{True}, {False}]
     text = " ".join(page.text)
-    assert text.count("(95% interval wider than ") == text.count("(95% interval ") == 2
+    assert text.count("(* no valid interval)") == 2
+    assert "with 95% intervals: " not in text
     assert "Publish the mean, not the interval" in text
     assert words("en")("verdict_meaning.mean_only") in text
     for unit in json.loads(json_text(results))["units"]:
         for cause in unit["results"][-1]["causes"]:
             narrow = unit["level"] != "stratum"
             assert cause["interval_too_narrow"] == narrow
-            assert ("(wider than " in cause["quoted"]) == (narrow and cause["q025"] is not None)
+            assert ("(no valid interval)" in cause["quoted"]) == (narrow and cause["q025"] is not None)
 
 
 def test_an_ensemble_shows_the_deaths_received_and_says_that_its_intervals_are_too_narrow(runs, pages):
@@ -201,7 +289,7 @@ def test_what_each_algorithm_says_stands_beside_a_disagreement(runs):
     means = own.set_index("algorithm")["mean"]
     found = disagreements(view, unit, words("en"))
     assert len(found) == 1
-    assert found[0].startswith(f"The algorithms disagree. {words('en').cause(cause)}: ")
+    assert found[0].startswith(f"{words('en').cause(cause)}: ")
     quoted = re.findall(r"([\d.]+)% by ([\w ]+)", found[0])
     assert [name for _, name in quoted] == ["EAVA", "InSilicoVA", "InterVA", "the ensemble"]
     for (share, _), mean in zip(quoted, means[["eava", "insilicova", "interva", "ensemble"]], strict=True):
@@ -245,8 +333,8 @@ def test_options_and_rules_are_said_in_words_and_as_the_request_spells_them(page
     rules = dict(page.table("Règles du verdict")["rows"])
     assert rules["Décès\xa0: avec prudence (deaths_caution)"] == "100"
     assert rules["Matrices illustratives (illustrative)"] == "ne pas publier"
-    assert rules["Rien n'a bougé (estimate_is_noop)"] == "ne pas en tenir compte"
-    assert dict(page.table("Ce qui était demandé")["rows"])["Pays (country)"] == "Mozambique"
+    assert rules["Aucun changement (estimate_is_noop)"] == "ne pas en tenir compte"
+    assert dict(page.table("Ce qui a été demandé")["rows"])["Pays (country)"] == "Mozambique"
 
 
 def test_translated_pages_say_that_nobody_reviewed_them(pages):
@@ -258,6 +346,13 @@ def test_matrices_as_used_are_shown_for_few_strata_and_only_published_ones_for_m
     assert "As used for this result" not in pages("nation")
     assert "λ over the strata: EAVA: median" in pages("nation")
     assert pages("nation").count("misclassification of causes</text>") == 6
+
+
+def test_only_published_matrices_are_called_published(runs, pages):
+    assert "As given" in pages("every-flag")
+    assert "As published" not in pages("every-flag")
+    assert "CHAMPS study" not in pages("every-flag")
+    assert "As published" in pages("one")
 
 
 def test_trends_and_maps_are_there_where_the_run_has_them(runs, pages):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tasks.causes import BROAD_CAUSES
 from tasks.flags import FLAGS, in_words
 from tasks.ingest_judge import EXCLUDED
+from tasks.request import CalibrationRequest
 from tasks.schema import DISPOSITIONS, ESTIMATE_STATUS, FIT_STATUS
 from tasks.verdict_rules import VERDICTS, VerdictRules
 from tasks.words import CAUSE_ORDER, LANGUAGES, NARROW, in_order, words
@@ -23,7 +24,7 @@ ENGLISH = words("en").messages
 LOOKED_UP_BY_NAME = (
     "language", "numbers", "causes", "age_groups", "age_groups_short", "verdicts", "verdicts_short",
     "verdict_meaning", "verdict_reasons", "flags", "flag_names", "statuses", "dispositions", "reasons",
-    "run_status", "levels", "columns", "rule_names", "options",
+    "run_status", "levels", "columns", "rule_names", "options", "tables",
 )  # fmt: skip
 
 
@@ -99,6 +100,12 @@ def test_there_are_words_for_every_reason_of_the_engine():
     reasons &= {r for r in reasons if "cause" in r or "death" in r or "member" in r or r in ("asked_for",)}
     assert {"no_deaths", "fewer_than_two_members", "at_most_one_calibrated_cause"} <= reasons
     assert {f"reasons.{reason}" for reason in reasons} <= ENGLISH.keys()
+
+
+def test_every_field_of_a_request_has_its_words():
+    assert {f"options.{name}" for name in CalibrationRequest.model_fields} - ENGLISH.keys() == {
+        "options.verdict_rules"  # which have a table of their own
+    }
 
 
 def test_every_rule_of_the_verdict_has_its_sentence():
