@@ -25,7 +25,7 @@ from tasks.figures_style import (
     wrap,
 )
 from tasks.schema import ENSEMBLE, split_flags
-from tasks.view import Unit, View, trusts_interval
+from tasks.view import NO_INTERVAL, Unit, View, trusts_interval
 from tasks.words import Words
 
 _ROW = 0.168  # inches
@@ -52,7 +52,7 @@ def csmf_picture(view: View, unit: Unit, say: Words) -> Picture:
         )
         axes = sheet.axes(_LEFT, sheet.fraction(0.42), _WIDTH, 1 - sheet.fraction(0.42 + LEGEND))
         _draw(axes, view, causes, algorithms, rows, say)
-        sheet.legend(estimate_marks(rows.values(), say, raw="o", calibrated="D"))
+        sheet.legend(estimate_marks(rows.values(), say, raw="o", calibrated="D", star=NO_INTERVAL))
     return Picture(f"csmf-{slug(unit)}", f"{title}, {unit.label(say)}", _alt(view, unit, say), sheet.figure)
 
 

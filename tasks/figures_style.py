@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tasks.view import NO_INTERVAL, trusts_interval
+from tasks.view import trusts_interval
 from tasks.words import Words
 
 INK, GREY, LIGHT, PAPER = "#1a1a1a", "#5f6368", "#d5d8dc", "#ffffff"
@@ -135,9 +135,13 @@ class Sheet:
 
 
 def estimate_marks(
-    rows: Collection[Mapping[str, Any]], say: Words, *, raw: str, calibrated: str, colour: str = INK
-) -> list[Line2D]:
-    """The legend of a picture of estimates: what is drawn of these rows of `csmf`, and no more."""
+    rows: Collection[Mapping[str, Any]], say: Words, *, raw: str, calibrated: str, colour: str = INK,
+    star: str = "",
+) -> list[Line2D]:  # fmt: skip
+    """The legend of a picture of estimates: what is drawn of these rows of `csmf`, and no more.
+
+    raw, calibrated: the markers. star: what stands behind shares whose interval is too narrow, if anything.
+    """
     drawn = [row for row in rows if row["status"] == "calibrated" and row["q025"] is not None]
     trusted = {trusts_interval(row) for row in drawn}
     refused = {row["verdict"] == "do_not_publish" for row in drawn}
@@ -146,7 +150,8 @@ def estimate_marks(
         hollow = refused == {True}
         entries.append(mark(say("figures.calibrated"), calibrated, colour=colour, line="-", hollow=hollow))
     if False in trusted:
-        text = say("figures.too_narrow" if True in trusted else "figures.all_too_narrow", mark=NO_INTERVAL)
+        text = say("figures.too_narrow" if True in trusted else "figures.all_too_narrow")
+        text += f" ({star})" if star else ""
         hollow = refused == {True}
         entries.append(mark(text, calibrated, colour=colour, line=BROKEN, hollow=hollow))
     if True in refused:
