@@ -44,7 +44,12 @@ def _parts(job: Job) -> Iterator[RenderableType]:
 def _choices(request: CalibrationRequest) -> Iterator[str]:
     """Defaults that change results, in words."""
     on = "on" if request.path_correction_used else "off"
-    yield f"Path correction is {on}; shrinkage is {request.shrinkage_used:g}."
+    if request.matrix_sharing_used == "joint":
+        each = "".join(f" and {column}" for column in request.joint_groups)
+        yield f"Strata of a country and age group{each} share one unknown matrix (joint model)."
+        yield f"Path correction is {on}."
+    else:
+        yield f"Path correction is {on}; shrinkage is {request.shrinkage_used:g}."
 
 
 def _served_by_other(job: Job) -> Iterator[str]:

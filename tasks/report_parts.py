@@ -21,6 +21,7 @@ from tasks.figures_strata import strata_pictures
 from tasks.figures_style import Picture
 from tasks.figures_trends import trend_pictures
 from tasks.inline_svg import inline
+from tasks.report_contrasts import contrasts
 from tasks.report_tables import Table
 from tasks.schema import ENSEMBLE, split_flags
 from tasks.verdict_rules import VERDICTS
@@ -124,6 +125,7 @@ def sections(view: View, say: Words, boundaries: str | None) -> dict[str, Any]:
         "records_picture": pictures.show(records_picture(view, say)) if len(view.results.records) else None,
         "details": [_detail(view, unit, unit not in main, pictures, say) for unit in detailed],
         "totals": _by_age_group(view, view.totals, say),
+        "contrasts": contrasts(view, say),
         "strata_pictures": pictures.all(strata_pictures(view, say)),
         "trends": pictures.all(trend_pictures(view, say)),
         "maps": pictures.all(map_pictures(view, boundaries, say)) if boundaries else [],
@@ -358,11 +360,12 @@ def _methods(view: View, say: Words) -> dict[str, Any]:
     corrected = request.get("path_correction")
     if corrected is None:
         corrected = not joint
-    path = (
-        say("report.methods_path_on")
-        if corrected
-        else say("report.methods_path_off", value=request.get("shrinkage") or 0)
-    )
+    if corrected:
+        path = say("report.methods_path_on")
+    elif joint:
+        path = say("report.methods_path_off_joint")
+    else:
+        path = say("report.methods_path_off", value=request.get("shrinkage") or 0)
     sharing = say("report.methods_joint" if joint else "report.methods_per_stratum")
     limits = [say(f"report.limit_{name}") for name in ("selection", "matrix", "causes", "small")]
     return {"methods": [say("report.methods_text"), path, sharing], "limits": limits}

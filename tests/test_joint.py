@@ -19,7 +19,10 @@ from tasks.engine import Batch
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.r_process import Pool
+from tasks.report_contrasts import contrasts
 from tasks.store import Results, open_results
+from tasks.view import View
+from tasks.words import words
 
 LOG = logging.getLogger("tests")
 
@@ -170,6 +173,16 @@ def test_a_contrast_of_a_cause_that_is_passed_through_has_no_interval(plain: Res
     assert set(rows["status"]) == {"passed_through"}
     assert rows[["sd", "q025", "q975", "probability_higher"]].isna().all().all()
     assert rows["difference"].notna().all()
+
+
+def test_the_report_shows_the_surest_contrasts_first(plain: Results) -> None:
+    (table,) = contrasts(View(plain), words("pt"))
+    assert table.rows[0][:3] == ["Mozambique, recém-nascidos", "2021 \N{RIGHTWARDS ARROW} 2022", "infection"]
+    surest = plain.contrasts.query("algorithm == 'ensemble'")["probability_higher"]
+    sure = [float(row[5].rstrip("%").lstrip("<").strip()) for row in table.rows]
+    assert len(sure) == (surest.notna()).sum()
+    distances = [abs(p - 50) for p in sure]
+    assert distances == sorted(distances, reverse=True)
 
 
 def test_a_contrast_has_the_reasons_of_both_sides(plain: Results) -> None:

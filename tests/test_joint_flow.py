@@ -22,7 +22,13 @@ from tasks.store import open_results
 pytest_plugins = ["flow_made"]
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-GROUPS = {"algorithms": ["first"], "bad_records": "reject", "joint_groups": ["year"], "roll_ups": [[]]}
+GROUPS = {
+    "algorithms": ["first"],
+    "bad_records": "reject",
+    "joint_groups": ["year"],
+    "roll_ups": [[]],
+    "contrasts": [{"between": "province", "within": ["year"]}],
+}
 
 
 @pytest.fixture
