@@ -2,7 +2,7 @@
 
 # Draws from the posterior of one problem: counts (algorithms x causes), matrices (list of causes x causes: Dirichlet
 # parameters, or rates where `fixed`), calibrated (as counts: the block in which a matrix holds; identity elsewhere),
-# prior (Dirichlet parameters of the CSMF). `sampler`: "auto", "importance" or "nuts". Returns p (draws x causes) and
+# prior (Dirichlet parameters of the CSMF). `sampler`: "auto", "importance" or "hmc". Returns p (draws x causes) and
 # the diagnostics.
 sample_problem <- function(counts, matrices, fixed = rep(FALSE, nrow(counts)),
                            calibrated = array(TRUE, dim(counts)), prior = rep(1, ncol(counts)), draws = 4000,

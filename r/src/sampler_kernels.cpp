@@ -38,7 +38,7 @@ vacal::Problem read_problem(const cpp11::list& x) {
 
 vacal::Method method_named(const std::string& name) {
   if (name == "importance") return vacal::Method::importance;
-  return name == "nuts" ? vacal::Method::nuts : vacal::Method::automatic;
+  return name == "hmc" ? vacal::Method::hmc : vacal::Method::automatic;
 }
 
 }  // namespace

@@ -45,55 +45,6 @@ struct Metric {
   }
 };
 
-// Variances, and covariances of the dense block, over the draws of all chains in a window.
-class Moments {
- public:
-  explicit Moments(const Metric& metric)
-      : mean_(metric.scale.size(), 0.0), square_(mean_), change_(mean_), product_(metric.triangle.size(), 0.0) {}
-
-  void add(const std::vector<double>& x, int dense) {
-    ++count_;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      change_[i] = x[i] - mean_[i];
-      mean_[i] += change_[i] / count_;
-      square_[i] += change_[i] * (x[i] - mean_[i]);
-    }
-    for (int i = 0; i < dense; ++i) {
-      for (int j = 0; j <= i; ++j) product_[i * dense + j] += change_[i] * (x[j] - mean_[j]);
-    }
-  }
-
-  void update(Metric& metric) const {  // variances shrunk towards those so far
-    const double prior = 5;
-    for (std::size_t i = 0; i < mean_.size(); ++i) {
-      const double s = metric.scale[i];
-      metric.scale[i] = std::sqrt((square_[i] + prior * s * s + 1e-12) / (count_ + prior - 1));
-    }
-    const int n = metric.dense;
-    std::vector<double> covariance(n * n);
-    for (int i = 0; i < n; ++i) {
-      for (int j = 0; j <= i; ++j) covariance[i * n + j] = product_[i * n + j] / (count_ + prior - 1);
-      covariance[i * n + i] = metric.scale[i] * metric.scale[i];
-    }
-    factorise(covariance, n, metric.triangle);
-  }
-
- private:
-  static void factorise(const std::vector<double>& a, int n, std::vector<double>& l) {  // Cholesky
-    for (int i = 0; i < n; ++i) {
-      for (int j = 0; j <= i; ++j) {
-        double sum = a[i * n + j];
-        for (int k = 0; k < j; ++k) sum -= l[i * n + k] * l[j * n + k];
-        if (i == j) l[i * n + i] = std::sqrt(std::max(sum, 1e-6 * a[i * n + i]));
-        else l[i * n + j] = sum / l[j * n + j];
-      }
-    }
-  }
-
-  double count_ = 0;
-  std::vector<double> mean_, square_, change_, product_;
-};
-
 // Step size by dual averaging (Hoffman and Gelman 2014, section 3.2).
 class StepSize {
  public:

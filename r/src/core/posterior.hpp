@@ -1,255 +1,338 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
 
-#include "column_shear.hpp"
+#include "confusion.hpp"
+#include "lanes.hpp"
 #include "modes.hpp"
-#include "math.hpp"
 #include "rng.hpp"
 #include "types.hpp"
 
 namespace vacal {
 
-// Log-density and gradient of (p, M_1, .., M_K) given the counts, in unbounded coordinates of about unit scale. Every
-// Dirichlet component is a gamma variable y over the sum of its row; its coordinate t is
-//   alpha >= 1: log y = log alpha + t / sqrt(alpha);
-//   alpha < 1:  log y = t - (1/alpha - 1) log(1 + exp(-t)), under which the density falls off as exp(t) to the
-//               left for any alpha, where that of log y would fall off as slowly as exp(alpha log y);
-// columns of matrices about which the data tell much are straightened further (ColumnShear). The cost of an
-// evaluation does not depend on the number of deaths.
+// Log-density and gradient of (p, M_1, .., M_K) given the counts, of four points at once, in unbounded coordinates of
+// about unit scale. Every Dirichlet component is a gamma variable y over the sum of its row; its coordinate t is
+//   alpha >= 1.5: log y = log alpha + t / sqrt(alpha);
+//   alpha < 1.5:  log y = centre + unit t - r(t)^2 / (2 alpha), r(t) = (sqrt(t^2 + 4 d) - t) / 2, which is about -t to
+//                 the left: the density, which would fall off as slowly as exp(alpha log y), falls off as a normal one.
+// Columns of matrices about which the data tell much are settled (Confusion): their coordinate is the deviation of the
+// column's fraction from its mode, in place of the log y of one pivot row. The cost of an evaluation does not depend on
+// the number of deaths. Coordinates: p, then pivots, then all else.
 class Posterior {
  public:
   explicit Posterior(const Problem& problem)
-      : layout_(make_layout(problem)), c_(layout_.n_causes), stride_(padded(c_)), dimension_(layout_.size()) {
-    size_workspace();
-    add_shears();
-    for (int i = 0; i < dimension_; ++i) {
-      if (alpha_[i] < 1 && !is_pivot_[i]) small_.push_back(i);
-    }
-    for (auto* v : {&small_t_, &small_e_, &small_l_, &small_jacobian_}) v->assign(padded(n_small()), 1.0);
+      : layout_(make_layout(problem)), c_(layout_.n_causes), is_pivot_(layout_.size(), 0) {
+    for (std::size_t k = 0; k < layout_.counts.size(); ++k) matrices_.emplace_back(layout_, static_cast<int>(k));
+    settle_columns();
+    order_coordinates();
+    set_maps();
   }
 
-  int dimension() const { return dimension_; }
-  int dense() const { return c_; }  // p is what the fit is for: its coordinates come first
+  int dimension() const { return layout_.size(); }
+  int dense() const { return n_leading_; }  // p, which the fit is for, and the pivots
 
-  // log-density up to a constant; t and gradient have padded(dimension()) values.
-  double evaluate(const double* t, double* gradient) {
-    to_gamma(t);
-    double value = prior_value();
-    for (const MatrixRow& row : layout_.rows) normalise_row(row);
-    std::fill(by_log_p_.begin(), by_log_p_.end(), 0.0);
-    value += likelihood();
-    for (int i = 0; i < padded(dimension_); i += 2) store(gradient + i, load(&alpha_[i]) - load(&y_[i]));
-    for (const MatrixRow& row : layout_.rows) add_row_gradient(row, gradient);
-    for (const ColumnShear& shear : shears_) shear.pull_back(gradient, by_log_p_.data());
+  // log-density up to a constant; t and gradient have dimension() values.
+  Lanes evaluate(const Lanes* t, Lanes* gradient) {
+    const int n = dimension();
+    to_gamma(t, n);
+    Lanes value = log_jacobian_;
+    for (int i = 0; i < n; ++i) value += alpha_[i] * log_y_[i];
+    for (int i = 0; i < c_; ++i) value -= y_[i];
+    std::fill(by_p_.begin(), by_p_.end(), Lanes(0.0));
+    for (int i = 0; i < n; ++i) gradient[i] = alpha_[i];
+    for (Matrix& m : matrices_) {
+      set_weights(m);
+      m.confusion.fit_factors(p_.data());
+      for (const Pivot& pivot : m.pivots) m.confusion.multiply(pivot.column, y_[pivot.coordinate]);
+      value += m.confusion.evaluate(p_.data());
+      m.confusion.differentiate(p_.data(), by_p_.data());
+      const Lanes* back = m.confusion.by_log_weight();
+      for (const Part& part : m.parts) gradient[part.coordinate] += back[part.at];
+      for (const Pivot& pivot : m.pivots) gradient[pivot.coordinate] += m.confusion.by_log_factor(pivot.column);
+    }
     add_fraction_gradient(gradient);
-    chain_rule(gradient);
+    for (int i = 0; i < n; ++i) gradient[i] *= slope_[i];
+    for (const Bend& b : bends_) gradient[b.coordinate] += b.by_log_slope;
     return value;
   }
 
   // CSMF at t.
-  void fractions(const double* t, double* p) {
-    to_gamma(t);
-    std::copy(p_.begin(), p_.begin() + c_, p);
+  void fractions(const Lanes* t, Lanes* p) {
+    to_gamma(t, c_);
+    std::copy(p_.begin(), p_.end(), p);
   }
 
-  // Points to start n chains from: draws of p and M given the expected complete counts at the modes that matter, which
-  // take turns, so that modes apart show as chains that disagree.
-  std::vector<std::vector<double>> starts(Rng& rng, int n) const {
+  // Points to start chains from, one a lane: draws of p and M given the expected complete counts at the modes that
+  // matter, which take turns, so that modes apart show as chains that disagree.
+  std::vector<Lanes> starts(Rng& rng) {
     std::vector<Expectation> modes = find_modes(layout_, rng);
-    std::vector<std::vector<double>> points;
-    for (int i = 0; i < n; ++i) points.push_back(coordinates(modes[i % modes.size()].draw(rng)));
+    std::vector<Lanes> points(dimension());
+    for (int lane = 0; lane < Lanes::size; ++lane) {
+      const std::vector<double> t = coordinates(modes[lane % modes.size()].draw(rng));
+      for (int i = 0; i < dimension(); ++i) points[i].set(lane, t[i]);
+    }
     return points;
   }
 
  private:
-  int n_small() const { return static_cast<int>(small_.size()); }
-
-  void size_workspace() {
-    const int n = padded(dimension_);
-    alpha_ = layout_.alpha;
-    for (double a : alpha_) {
-      centre_.push_back(a >= 1 ? log_of(a) : 0);
-      slope_.push_back(a >= 1 ? 1 / std::sqrt(a) : 1);
+  struct Part {
+    int coordinate, at;  // of a weight in the Confusion
+  };
+  struct Pivot {
+    int coordinate, column, at;
+    double level;  // constant log weight
+  };
+  struct Row {
+    int index, first, end;  // of parts
+  };
+  struct Matrix {
+    explicit Matrix(const Layout& layout, int algorithm) : confusion(layout, algorithm) {}
+    Confusion confusion;
+    std::vector<Part> parts;
+    std::vector<Pivot> pivots;
+    std::vector<Row> rows;  // rows without a pivot: all their weights may underflow
+  };
+  struct Bend {
+    int coordinate;
+    double centre, unit, half_per_alpha;
+    Lanes by_log_slope;
+    Lanes log_y(Lanes t) const { return Lanes(centre) + Lanes(unit) * t - fall(t, width(t)); }
+    static constexpr double d = 1.4;
+    static Lanes width(Lanes t) { return root_of(t * t + Lanes(4 * d)); }
+    Lanes fall(Lanes t, Lanes w) const {
+      const Lanes r = Lanes(0.5) * (w - t);
+      return Lanes(half_per_alpha) * r * r;
     }
-    for (auto* v : {&alpha_, &centre_, &slope_, &log_y_, &rate_}) v->resize(n, 0.0);
-    y_.assign(n, 1.0);
-    is_pivot_.assign(dimension_, 0);
-    for (auto* v : {&p_, &by_log_p_, &pull_, &q_}) v->assign(stride_, 0.0);
-    for (const auto& constant : layout_.constant) {
-      matrix_.emplace_back(c_ * stride_, 0.0);
-      back_.emplace_back(stride_, 0.0);
-      for (int i = 0; i < c_; ++i) {
-        std::copy(&constant[i * c_], &constant[i * c_] + c_, &matrix_.back()[i * stride_]);
+  };
+  // What is known of an open column of a matrix, given a guess of p and M.
+  struct ColumnGuess {
+    double fraction = 0, variance = 0;  // of the deaths: at the guess; due to the prior of the matrix
+    int parts = 0, pivot = -1;          // random entries; the one with the largest parameter
+    double prior_deaths() const { return fraction / variance; }  // that tell as much as the prior does
+  };
+
+  std::vector<ColumnGuess> guess_columns(const Expectation& guess, std::size_t k) const {
+    std::vector<ColumnGuess> columns(matrices_[k].confusion.width());
+    for (int j = 0; j < static_cast<int>(columns.size()); ++j) {
+      columns[j].fraction = guess.fraction(static_cast<int>(k), matrices_[k].confusion.column(j));
+    }
+    std::vector<int> column_of(layout_.size());
+    for (const auto& e : matrices_[k].confusion.entries()) column_of[e.coordinate] = e.column;
+    for (const MatrixRow& row : layout_.rows) {
+      if (row.algorithm != static_cast<int>(k)) continue;
+      for (int c = row.offset; c < row.offset + row.length; ++c) {
+        const double mean = layout_.alpha[c] / row.total, p = guess.p()[row.cause];
+        ColumnGuess& column = columns[column_of[c]];
+        column.variance += p * p * mean * (1 - mean) / (row.total + 1);
+        ++column.parts;
+        if (column.pivot < 0 || layout_.alpha[c] > layout_.alpha[column.pivot]) column.pivot = c;
       }
     }
+    return columns;
   }
 
-  void add_shears() {
+  // Settles the columns about which the deaths tell much more than the prior does. Where these are all columns, the
+  // fractions of all but one decide that of the last.
+  void settle_columns() {
+    constexpr double much = 10;
+    constexpr int rounds = 5;
     Expectation guess(layout_);
     guess.iterate(200);
-    for (std::size_t k = 0; k < layout_.counts.size(); ++k) {
+    for (std::size_t k = 0; k < matrices_.size(); ++k) {
+      Confusion& confusion = matrices_[k].confusion;
       double deaths = 0;
       for (double x : layout_.counts[k]) deaths += x;
-      for (int j = 0; j < c_; ++j) {
-        ColumnShear shear(layout_, guess, static_cast<int>(k), j);
-        if (!shear.possible() || deaths < shear.prior_deaths()) continue;
-        shear.set_deaths(deaths);
-        centre_[shear.pivot()] = 0;
-        slope_[shear.pivot()] = 1;
-        is_pivot_[shear.pivot()] = 1;
-        shears_.push_back(shear);
+      const std::vector<ColumnGuess> columns = guess_columns(guess, k);
+      std::vector<int> chosen;
+      std::vector<double> targets;
+      int largest = 0;
+      for (int j = 0; j < confusion.width(); ++j) {
+        if (columns[j].fraction > columns[largest].fraction) largest = j;
+        if (columns[j].parts < 2 || !(columns[j].fraction > 0) || deaths < much * columns[j].prior_deaths()) continue;
+        chosen.push_back(j);
+        targets.push_back(columns[j].fraction);
+      }
+      if (chosen.empty()) continue;
+      const bool all = static_cast<int>(chosen.size()) == confusion.width();
+      confusion.settle(chosen, targets, all ? largest : -1, rounds);
+      for (int j : confusion.free_columns()) {
+        const int c = columns[j].pivot;
+        is_pivot_[c] = 1;
+        const double unit = 1 / std::sqrt(columns[j].fraction * (deaths + columns[j].prior_deaths()));
+        matrices_[k].pivots.push_back({c, j, 0, log_of(layout_.alpha[c])});
+        units_.push_back(unit);
       }
     }
   }
 
-  void to_gamma(const double* t) {
-    for (int i = 0; i < padded(dimension_); i += 2) {
-      store(&log_y_[i], load(&centre_[i]) + load(&slope_[i]) * load(t + i));
+  void order_coordinates() {
+    const int n = dimension();
+    position_.assign(n, 0);
+    n_leading_ = c_;
+    for (int c = 0; c < c_; ++c) position_[c] = c;
+    for (int c = c_; c < n; ++c) {
+      if (is_pivot_[c]) position_[c] = n_leading_++;
     }
-    bend_small(t);
-    for (const ColumnShear& shear : shears_) log_y_[shear.pivot()] = shear.level();
-    exp_all(log_y_.data(), y_.data(), padded(dimension_));
-    normalise(0, c_, p_.data());
-    for (ColumnShear& shear : shears_) shear.apply(t[shear.pivot()], p_.data(), y_.data(), log_y_.data());
-  }
-
-  // The map for alpha < 1, and the log of its Jacobian.
-  void bend_small(const double* t) {
-    const int n = n_small();
-    log_jacobian_ = 0;
-    for (int s = 0; s < n; ++s) small_t_[s] = -std::fabs(t[small_[s]]);
-    exp_all(small_t_.data(), small_e_.data(), padded(n));  // exp(-|t|)
-    for (int s = 0; s < padded(n); ++s) small_t_[s] = 1 + small_e_[s];
-    log_all(small_t_.data(), small_l_.data(), padded(n));
-    for (int s = 0; s < n; ++s) {
-      const int at = small_[s];
-      const double bend = 1 / alpha_[at] - 1, x = t[at];
-      log_y_[at] = x - bend * (small_l_[s] + std::max(-x, 0.0));
-      small_e_[s] = (x > 0 ? small_e_[s] : 1.0) / small_t_[s];  // 1 / (1 + exp(t))
-      slope_[at] = small_jacobian_[s] = 1 + bend * small_e_[s];
+    for (int c = c_, next = n_leading_; c < n; ++c) {
+      if (!is_pivot_[c]) position_[c] = next++;
     }
-    log_all(small_jacobian_.data(), small_l_.data(), padded(n));
-    for (int s = 0; s < n; ++s) log_jacobian_ += small_l_[s];
+    for (Matrix& m : matrices_) {
+      for (Pivot& pivot : m.pivots) {
+        const int c = pivot.coordinate;
+        for (const auto& e : m.confusion.entries()) {
+          if (e.coordinate == c) pivot.at = e.at;
+        }
+        pivot.coordinate = position_[c];
+      }
+      int last = -1;
+      std::vector<char> has_pivot;
+      for (const auto& e : m.confusion.entries()) {
+        const int row = e.at / m.confusion.width();
+        if (row != last) {
+          m.rows.push_back({row, static_cast<int>(m.parts.size()), 0});
+          has_pivot.push_back(0);
+          last = row;
+        }
+        if (is_pivot_[e.coordinate]) has_pivot.back() = 1;
+        else m.parts.push_back({position_[e.coordinate], e.at});
+        m.rows.back().end = static_cast<int>(m.parts.size());
+      }
+      std::vector<Row> rows;
+      for (std::size_t r = 0; r < m.rows.size(); ++r) {
+        if (!has_pivot[r]) rows.push_back(m.rows[r]);
+      }
+      m.rows = rows;
+    }
   }
 
-  double prior_value() const {
-    Pair sum = both(0.0);
-    for (int i = 0; i < padded(dimension_); i += 2) sum += load(&alpha_[i]) * load(&log_y_[i]) - load(&y_[i]);
-    return log_jacobian_ + sum[0] + sum[1];
+  void set_maps() {
+    const int n = dimension();
+    for (auto* v : {&alpha_, &centre_, &slope_, &log_y_, &y_}) v->assign(n, Lanes(0.0));
+    for (auto* v : {&p_, &by_p_}) v->assign(c_, Lanes(0.0));
+    for (int c = 0; c < n; ++c) {
+      if (is_pivot_[c]) continue;
+      const int i = position_[c];
+      const double a = layout_.alpha[c];
+      alpha_[i] = a;
+      centre_[i] = a >= 1 ? log_of(a) : 0;
+      slope_[i] = a >= 1 ? 1 / std::sqrt(a) : 1;
+      if (a < 1.5) bends_.push_back({i, centre_[i][0] + Bend::d * 0.5 / std::max(a, 1.0), slope_[i][0], 0.5 / a, 0.0});
+    }
+    std::size_t at = 0;
+    for (Matrix& m : matrices_) {
+      for (const Pivot& pivot : m.pivots) {
+        slope_[pivot.coordinate] = units_[at++];
+        m.confusion.weight()[pivot.at] = exp_of(pivot.level);
+      }
+    }
   }
 
-  // Shares of y in its sum; where all have nearly underflowed, relative to the largest.
-  void normalise(int offset, int length, double* shares) {
-    double sum = 0;
-    for (int i = 0; i < length; ++i) sum += y_[offset + i];
-    if (sum > 1e-280) {
-      const double scale = 1 / sum;
-      for (int i = 0; i < length; ++i) shares[i] = y_[offset + i] * scale;
+  // y, log y and p from the first n coordinates; a pivot's y is the factor of its column.
+  void to_gamma(const Lanes* t, int n) {
+    for (int i = 0; i < n; ++i) log_y_[i] = centre_[i] + slope_[i] * t[i];
+    log_jacobian_ = 0.0;
+    for (Bend& b : bends_) {
+      const int i = b.coordinate;
+      if (i >= n) break;
+      const Lanes w = Bend::width(t[i]), fall = b.fall(t[i], w), per_w = Lanes(1.0) / w;
+      log_y_[i] = Lanes(b.centre) + Lanes(b.unit) * t[i] - fall;
+      const Lanes steeper = Lanes(2.0) * fall * per_w;
+      slope_[i] = Lanes(b.unit) + steeper;
+      b.by_log_slope = -(steeper * (Lanes(2.0) * w + t[i]) * per_w * per_w) / slope_[i];
+      log_jacobian_ += log_of(slope_[i]);
+    }
+    for (int i = 0; i < n; ++i) y_[i] = exp_of(log_y_[i]);
+    Lanes total = 0.0;
+    for (int i = 0; i < c_; ++i) total += y_[i];
+    if (least(total) > underflow) {
+      const Lanes scale = Lanes(1.0) / total;
+      for (int i = 0; i < c_; ++i) p_[i] = y_[i] * scale;
       return;
     }
-    const double top = *std::max_element(&log_y_[offset], &log_y_[offset] + length);
-    sum = 0;
-    for (int i = 0; i < length; ++i) sum += shares[i] = exp_of(log_y_[offset + i] - top);
-    for (int i = 0; i < length; ++i) shares[i] /= sum;
+    Lanes top = log_y_[0];
+    for (int i = 1; i < c_; ++i) top = larger(top, log_y_[i]);
+    total = 0.0;
+    for (int i = 0; i < c_; ++i) total += p_[i] = exp_of(log_y_[i] - top);
+    for (int i = 0; i < c_; ++i) p_[i] = p_[i] / total;
   }
 
-  void normalise_row(const MatrixRow& row) {
-    normalise(row.offset, row.length, &rate_[row.offset]);
-    double* target = matrix_[row.algorithm].data() + row.cause * stride_;
-    for (int c = row.offset; c < row.offset + row.length; ++c) target[layout_.column[c]] = rate_[c];
-  }
-
-  // sum_kj a_kj log q_kj, q_k = M_k' p; leaves a_kj / q_kj in back_ and the gradient by p in pull_.
-  double likelihood() {
-    double value = 0;
-    std::fill(pull_.begin(), pull_.end(), 0.0);
-    for (std::size_t k = 0; k < matrix_.size(); ++k) {
-      const double* m = matrix_[k].data();
-      for (int j = 0; j < stride_; j += 2) {
-        Pair sum = both(0.0);
-        for (int i = 0; i < c_; ++i) sum += both(p_[i]) * load(m + i * stride_ + j);
-        store(&q_[j], sum);
-      }
-      for (int j = 0; j < c_; ++j) {
-        const double a = layout_.counts[k][j];
-        back_[k][j] = a > 0 ? a / q_[j] : 0;
-        value += a > 0 ? a * log_of(q_[j]) : 0;
-      }
-      for (int i = 0; i < c_; ++i) pull_[i] += row_pull(static_cast<int>(k), i);
-    }
-    return value;
-  }
-
-  double row_pull(int k, int i) const {
-    const double* m = matrix_[k].data() + i * stride_;
-    Pair sum = both(0.0);
-    for (int j = 0; j < stride_; j += 2) sum += load(m + j) * load(&back_[k][j]);
-    return sum[0] + sum[1];
-  }
-
-  void add_row_gradient(const MatrixRow& row, double* gradient) const {
-    const double mean = row_pull(row.algorithm, row.cause), p = p_[row.cause];
-    const double* back = back_[row.algorithm].data();
-    for (int c = row.offset; c < row.offset + row.length; ++c) {
-      gradient[c] += p * rate_[c] * (back[layout_.column[c]] - mean);
+  // Weights of the rows; where all of a row's have nearly underflowed, relative to the largest.
+  void set_weights(Matrix& m) {
+    Lanes* w = m.confusion.weight();
+    for (const Part& part : m.parts) w[part.at] = y_[part.coordinate];
+    for (const Row& row : m.rows) {
+      Lanes total = 0.0;
+      for (int s = row.first; s < row.end; ++s) total += w[m.parts[s].at];
+      Lanes& scale = m.confusion.row_scale()[row.index];
+      scale = 1.0;
+      if (least(total) > underflow) continue;
+      Lanes top = log_y_[m.parts[row.first].coordinate];
+      for (int s = row.first; s < row.end; ++s) top = larger(top, log_y_[m.parts[s].coordinate]);
+      for (int s = row.first; s < row.end; ++s) w[m.parts[s].at] = exp_of(log_y_[m.parts[s].coordinate] - top);
+      scale = exp_of(top);
     }
   }
 
-  void add_fraction_gradient(double* gradient) {
-    double total = 0;
-    for (int i = 0; i < c_; ++i) total += by_log_p_[i] += p_[i] * pull_[i];
-    for (int i = 0; i < c_; ++i) gradient[i] += by_log_p_[i] - p_[i] * total;
-  }
-
-  void chain_rule(double* gradient) const {
-    for (int i = 0; i < padded(dimension_); i += 2) store(gradient + i, load(gradient + i) * load(&slope_[i]));
-    for (int s = 0; s < n_small(); ++s) {
-      gradient[small_[s]] -= (small_jacobian_[s] - 1) * (1 - small_e_[s]) / small_jacobian_[s];
-    }
+  void add_fraction_gradient(Lanes* gradient) {
+    Lanes total = 0.0;
+    for (int i = 0; i < c_; ++i) total += by_p_[i] *= p_[i];
+    for (int i = 0; i < c_; ++i) gradient[i] += by_p_[i] - p_[i] * total - y_[i];
   }
 
   // The coordinates of given log y.
-  std::vector<double> coordinates(std::vector<double> log_y) const {
-    std::vector<double> t(padded(dimension_), 0.0), log_p(log_y.begin(), log_y.begin() + c_);
-    double log_sum = -std::numeric_limits<double>::infinity();
-    for (double x : log_p) log_sum = log_sum_exp(log_sum, x);
-    for (double& x : log_p) x -= log_sum;
-    for (const ColumnShear& shear : shears_) t[shear.pivot()] = shear.invert(log_p, log_y);
-    for (int i = 0; i < dimension_; ++i) {
-      if (is_pivot_[i]) continue;
-      t[i] = alpha_[i] >= 1 ? (log_y[i] - centre_[i]) * std::sqrt(alpha_[i]) : unbend(alpha_[i], log_y[i]);
+  std::vector<double> coordinates(const std::vector<double>& log_y) {
+    const int n = dimension();
+    std::vector<double> t(n), own(n);
+    for (int c = 0; c < n; ++c) own[position_[c]] = log_y[c];
+    const double top = *std::max_element(own.begin(), own.begin() + c_);
+    double total = 0;
+    for (int i = 0; i < c_; ++i) total += exp_of(own[i] - top);
+    for (int i = 0; i < c_; ++i) p_[i] = exp_of(own[i] - top) / total;
+    for (Matrix& m : matrices_) {
+      Confusion& confusion = m.confusion;
+      std::vector<double> shift(confusion.width(), 0.0);
+      for (const Pivot& pivot : m.pivots) shift[pivot.column] = own[pivot.coordinate] - pivot.level;
+      for (const Part& part : m.parts) {
+        const double log_weight = own[part.coordinate] -= shift[part.at % confusion.width()];
+        log_y_[part.coordinate] = log_weight;
+        y_[part.coordinate] = exp_of(log_weight);
+      }
+      set_weights(m);
+      const std::vector<Lanes>& factor = confusion.fit_factors(p_.data());
+      for (const Pivot& pivot : m.pivots) {
+        own[pivot.coordinate] = shift[pivot.column] - log_of(factor[pivot.column][0]);
+      }
     }
+    for (int i = 0; i < n; ++i) t[i] = (own[i] - centre_[i][0]) / slope_[i][0];
+    for (const Bend& b : bends_) t[b.coordinate] = unbend(b, own[b.coordinate]);
     return t;
   }
 
-  // Inverse of the map for alpha < 1, by Newton's method from its nearer asymptote.
-  static double unbend(double alpha, double log_y) {
-    const double bend = 1 / alpha - 1;
-    double t = log_y > 0 ? log_y : log_y * alpha;
-    for (int step = 0; step < 60; ++step) {
-      const double e = exp_of(-std::fabs(t));
-      const double value = t - bend * (log_of(1 + e) + std::max(-t, 0.0));
-      const double move = (log_y - value) / (1 + bend * (t > 0 ? e : 1.0) / (1 + e));
-      t += move;
-      if (std::fabs(move) < 1e-12 * (1 + std::fabs(t))) break;
+  static double unbend(const Bend& b, double log_y) {  // by bisection
+    double low = -1e4, high = 1e3;
+    for (int step = 0; step < 80; ++step) {
+      const double middle = 0.5 * (low + high);
+      (b.log_y(middle)[0] < log_y ? low : high) = middle;
     }
-    return t;
+    return low;
   }
+
+  static constexpr double underflow = 1e-140;
 
   Layout layout_;
-  int c_, stride_, dimension_;
-  std::vector<double> alpha_, centre_, slope_;  // by coordinate; slope_ = d log y / d t
-  std::vector<char> is_pivot_;
-  std::vector<int> small_;  // coordinates with alpha < 1
-  std::vector<ColumnShear> shears_;
-  std::vector<std::vector<double>> matrix_, back_;  // by algorithm
-  std::vector<double> log_y_, y_, rate_, p_, by_log_p_, pull_, q_;
-  std::vector<double> small_t_, small_e_, small_l_, small_jacobian_;
-  double log_jacobian_ = 0;
+  int c_, n_leading_ = 0;
+  std::vector<Matrix> matrices_;
+  std::vector<char> is_pivot_;   // by place in the Layout
+  std::vector<double> units_;    // of the pivots' coordinates
+  std::vector<int> position_;    // coordinate by place in the Layout
+  std::vector<Bend> bends_;
+  std::vector<Lanes> alpha_, centre_, slope_;  // by coordinate; slope_ = d log y / d t
+  std::vector<Lanes> log_y_, y_, p_, by_p_;
+  Lanes log_jacobian_ = 0.0;
 };
 
 }  // namespace vacal

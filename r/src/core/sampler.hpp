@@ -9,21 +9,22 @@
 #include <vector>
 
 #include "diagnostics.hpp"
+#include "hmc.hpp"
 #include "importance.hpp"
-#include "nuts_chains.hpp"
 #include "posterior.hpp"
 #include "types.hpp"
 
 namespace vacal {
 
-enum class Method { automatic, importance, nuts };
+enum class Method { automatic, importance, hmc };
 
 namespace sampling {
 
-constexpr int n_chains = 4;                        // chains of NUTS, replicates of importance sampling
+constexpr int n_chains = 4;                        // chains of HMC, replicates of importance sampling
 constexpr long long default_budget = 20000000;     // density evaluations, or proposals
 constexpr double rhat_limit = 1.01;
-constexpr double least_efficiency = 0.04;          // of importance sampling: below it NUTS is quicker
+constexpr double tail_share = 0.4;                 // of the effective draws asked for that tails must reach
+constexpr double least_efficiency = 0.04;          // of importance sampling: below it HMC is quicker
 constexpr double hopeless_rhat = 1.05;             // above it after `patience` times the draws asked for: give up
 constexpr int patience = 4;
 
@@ -51,18 +52,22 @@ inline void set_diagnostics(const Pool& pool, int c, Fit& fit) {
   }
 }
 
+// The bulk effective size, or what the tail's is worth where that is less.
+inline double effective_size(const Fit& fit) { return std::min(fit.ess_bulk, fit.ess_tail / tail_share); }
+
 inline bool reached(const Fit& fit, const Work& work) {
-  return fit.rhat <= rhat_limit && fit.ess_bulk >= work.effective_draws;
+  return fit.rhat <= rhat_limit && effective_size(fit) >= work.effective_draws;
 }
 
 // What is missing, in words; nothing for a converged fit.
 inline std::string shortfall(const Fit& fit, const Work& work) {
-  char text[160];
+  char text[200];
   if (fit.rhat > hopeless_rhat) {
     std::snprintf(text, sizeof text, "chains disagree (R-hat %.2f), as where the posterior has modes apart", fit.rhat);
   } else if (!reached(fit, work)) {
-    std::snprintf(text, sizeof text, "stopped at R-hat %.3f and bulk effective size %.0f of %.0f asked for", fit.rhat,
-                  fit.ess_bulk, work.effective_draws);
+    std::snprintf(text, sizeof text,
+                  "stopped at R-hat %.3f, bulk effective size %.0f of %.0f asked for and tail effective size %.0f of %.0f",
+                  fit.rhat, fit.ess_bulk, work.effective_draws, fit.ess_tail, tail_share * work.effective_draws);
   } else {
     return "";
   }
@@ -84,27 +89,28 @@ inline std::vector<double> thin(const Pool& pool, int c, int draws) {
 
 // The next number of iterations a chain, from the effective size so far.
 inline int next_length(const Fit& fit, const Work& work, int done) {
-  const double factor = 1.05 * work.effective_draws / std::max(fit.ess_bulk, 1.0);
+  const double factor = 1.05 * work.effective_draws / std::max(effective_size(fit), 1.0);
   return static_cast<int>(done * std::min(2.0, std::max(1.1, factor))) + 1;
 }
 
-// NUTS until R-hat and effective size are reached, the budget is spent or the chains keep disagreeing.
-inline Fit sample_nuts(const Problem& problem, const Work& work, const Key& key,
-                       const std::function<void()>& heartbeat) {
+// HMC until R-hat and effective size are reached, the budget is spent or the chains keep disagreeing.
+inline Fit sample_hmc(const Problem& problem, const Work& work, const Key& key, const std::function<void()>& heartbeat) {
+  static_assert(n_chains == Lanes::size);
   const int c = problem.n_causes;
-  NutsChains<Posterior> chains(Posterior(problem), key, n_chains, heartbeat);
-  chains.warm_up();
+  Hmc<Posterior> chains(Posterior(problem), key, heartbeat);
+  chains.warm_up(c);
   Fit fit;
-  fit.sampler = "nuts";
+  fit.sampler = "hmc";
   Pool pool(n_chains);
-  std::vector<double> p(c);
+  std::vector<Lanes> p(c);
   int length = static_cast<int>(std::ceil(asked_draws(work) / n_chains));
   for (int done = 0; !fit.converged;) {
     for (; done < length && (done < 50 || chains.evaluations() < work.budget); ++done) {
-      chains.advance([&](std::size_t m, NutsChain<Posterior>& chain) {
-        chain.density().fractions(chain.position().data(), p.data());
-        pool[m].insert(pool[m].end(), p.begin(), p.end());
-      });
+      chains.advance();
+      chains.fractions(p.data());
+      for (int m = 0; m < n_chains; ++m) {
+        for (const Lanes& x : p) pool[m].push_back(x[m]);
+      }
     }
     set_diagnostics(pool, c, fit);
     fit.converged = reached(fit, work);
@@ -188,7 +194,7 @@ inline Fit choose_and_sample(const Problem& problem, const Work& work, const Key
                              const std::function<void()>& heartbeat, Method method) {
   std::string why = std::to_string(problem.algorithms.size()) + " algorithms";
   char share[80] = "";
-  if (problem.algorithms.size() == 1 && method != Method::nuts) {
+  if (problem.algorithms.size() == 1 && method != Method::hmc) {
     Fit fit = sample_exact(problem, work, key, heartbeat);
     std::snprintf(share, sizeof share, "%.1f%% of independent proposals kept", 100 * fit.acceptance);
     fit.reason = std::string("one algorithm: ") + share;
@@ -196,8 +202,8 @@ inline Fit choose_and_sample(const Problem& problem, const Work& work, const Key
     why = std::string("importance sampling is too wasteful: ") + share;
   }
   if (method == Method::importance) throw SamplingError("importance sampling cannot serve this problem: " + why);
-  if (method == Method::nuts) why = "asked for";
-  Fit fit = sample_nuts(problem, work, key, heartbeat);
+  if (method == Method::hmc) why = "asked for";
+  Fit fit = sample_hmc(problem, work, key, heartbeat);
   const std::string missing = shortfall(fit, work);
   fit.reason = why + (missing.empty() ? "" : "; " + missing);
   return fit;

@@ -25,7 +25,7 @@ struct Problem {
 
 struct Work {
   int draws = 4000;               // stored draws, equally weighted
-  double effective_draws = 4000;  // bulk effective sample size asked for
+  double effective_draws = 4000;  // bulk effective sample size asked for; tails: 0.4 of it
   long long budget = 0;           // density evaluations at most; 0: the sampler's own default
 };
 

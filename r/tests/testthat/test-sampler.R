@@ -25,7 +25,7 @@ test_that("without deaths p has its prior, whichever sampler draws it", {
   set.seed(3)
   prior <- c(2, 1, 4)
   alpha <- rbind(c(9, 2, 1), c(1, 8, 2), c(2, 2, 9))
-  for (sampler in c("importance", "nuts")) {
+  for (sampler in c("importance", "hmc")) {
     fit <- sample_problem(rbind(c(0, 0, 0)), list(alpha), prior = prior, sampler = sampler)
     expect_same_mean(fit, dirichlet_draws(prior))
   }
@@ -41,12 +41,12 @@ test_that("many deaths and a certain matrix give the solution of M'p = q", {
   expect_equal(colMeans(ensemble$p), p, tolerance = 1e-3)
 })
 
-test_that("NUTS and importance sampling draw from the same posterior", {
+test_that("HMC and importance sampling draw from the same posterior", {
   for (seed in 1:3) {
     counts <- rbind(round(600 * c(0.3, 0.25, 0.2, 0.15, 0.1) %*% rows_to_one(alpha5(seed))))
     x <- sample_problem(counts, list(alpha5(seed)), sampler = "importance")
-    y <- sample_problem(counts, list(alpha5(seed)), sampler = "nuts")
-    expect_identical(c(x$sampler, y$sampler), c("importance", "nuts"))
+    y <- sample_problem(counts, list(alpha5(seed)), sampler = "hmc")
+    expect_identical(c(x$sampler, y$sampler), c("importance", "hmc"))
     expect_true(x$converged && y$converged)
     expect_same_mean(x, y)
     expect_equal(apply(x$p, 2, stats::sd), apply(y$p, 2, stats::sd), tolerance = 0.08)
@@ -71,8 +71,8 @@ test_that("a permutation of the causes permutes the answer", {
 })
 
 test_that("an algorithm without deaths changes nothing", {
-  x <- sample_problem(rbind(a5, 0), list(alpha5(1), alpha5(2)), sampler = "nuts")
-  y <- sample_problem(rbind(a5), list(alpha5(1)), sampler = "nuts")
+  x <- sample_problem(rbind(a5, 0), list(alpha5(1), alpha5(2)), sampler = "hmc")
+  y <- sample_problem(rbind(a5), list(alpha5(1)), sampler = "hmc")
   expect_identical(x$p, y$p)
 })
 
@@ -104,9 +104,9 @@ test_that("deaths that no true cause can bring about are refused by name", {
   expect_error(sample_problem(rbind(c(5, 5, 5)), list(alpha)), "algorithm 1 has deaths of VA cause 3")
 })
 
-test_that("all deaths in one cause: importance sampling gives way to NUTS, with the reason", {
+test_that("all deaths in one cause: importance sampling gives way to HMC, with the reason", {
   fit <- sample_problem(rbind(c(500, 0, 0, 0)), list(matrix(2, 4, 4) + diag(8, 4)))
-  expect_identical(fit$sampler, "nuts")
+  expect_identical(fit$sampler, "hmc")
   expect_match(fit$reason, "importance sampling is too wasteful")
   expect_gt(mean(fit$p[, 1]), 0.97)
 })
@@ -128,7 +128,7 @@ test_that("ranks of the truth are uniform: one algorithm by both samplers, three
   deaths <- c(5, 100, 2000)
   small <- matrix(0.5, 3, 3) + diag(4, 3)
   sets <- list(
-    ranks_of(150, list(alpha5()[1:4, 1:4]), "auto", deaths), ranks_of(80, list(alpha5()[1:4, 1:4]), "nuts", deaths),
+    ranks_of(150, list(alpha5()[1:4, 1:4]), "auto", deaths), ranks_of(80, list(alpha5()[1:4, 1:4]), "hmc", deaths),
     ranks_of(80, list(small, 2 * small, small), "auto", deaths)
   )
   for (ranks in sets) expect_gt(stats::chisq.test(tabulate(1 + ranks %/% 2, 10))$p.value, 1e-3)
