@@ -27,6 +27,7 @@ MARKERS = ("o", "s", "^", "v", "P", "X")
 SEQUENTIAL = "YlGnBu"  # its lightness falls evenly, so it reads in greyscale
 WIDTH = 7.4  # inches
 LEGEND = 0.3  # inches that a legend takes below the title
+_LEGEND_AT_MOST, _MARK = 120, 6  # letters in a row of a legend, and as many as a mark takes the room of
 BROKEN = (0, (1.6, 1.1))  # line style of an interval that is too narrow
 
 _STYLE: Any = {
@@ -118,10 +119,15 @@ class Sheet:
         self.figure.text(0.012, 1 - below_top / self.inches, text, va="top", **options)
 
     def legend(self, handles: Sequence[Artist]) -> None:
-        """Explain the marks in a row below the title; takes the uppermost LEGEND inches of the area."""
+        """Explain the marks in a row below the title, or in two if they are too many words for one.
+
+        Takes the uppermost LEGEND inches of the area.
+        """
+        long = sum(len(str(handle.get_label())) + _MARK for handle in handles) > _LEGEND_AT_MOST
         self.figure.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(0.0, self.top + 0.05 / self.inches), ncols=5,
-            fontsize=7.4, handletextpad=0.5, columnspacing=1.3, borderpad=0.2,
+            handles=handles, loc="upper left", bbox_to_anchor=(0.0, self.top + 0.05 / self.inches),
+            ncols=3 if long else 5, fontsize=7.4, handletextpad=0.5, columnspacing=1.3, borderpad=0.2,
+            labelspacing=0.25,
         )  # fmt: skip
 
     def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:

@@ -190,7 +190,7 @@ class _Maker:
         self.records.append({**row, "disposition": "used", "reason": None, "records": used})
         if excluded:
             self.records.append(
-                {**row, "disposition": "excluded", "reason": "undetermined", "records": excluded}
+                {**row, "disposition": "excluded", "reason": "undetermined_cause", "records": excluded}
             )
 
     def _fit(
