@@ -10,7 +10,7 @@ from prefect.states import Completed
 
 from flows.failures import failed, without_traceback
 from flows.names import dated
-from tasks.errors import VacalError
+from tasks.errors import InventoryError, VacalError
 from tasks.inventory import Inventory, fetch_inventory
 from tasks.inventory_fetch import DownloadError, newest_version, version_order
 from tasks.inventory_files import stored_inventory
@@ -46,6 +46,7 @@ def refresh_inventory(version: str = PUBLISHED_VERSION) -> dict[str, str | bool 
     for, and `newer`, the id of newer matrices, None where there are none. The state is Failed where the
     version cannot be had, or where no repository says which versions there are.
     """
+    inventory: Inventory | None = None
     try:
         inventory = have(version, return_state=True).result()
         newest = look_for_newer(return_state=True).result()
@@ -53,7 +54,8 @@ def refresh_inventory(version: str = PUBLISHED_VERSION) -> dict[str, str | bool 
         if newest and version_order(newest) > version_order(version):
             newer = have(newest, return_state=True).result()
     except VacalError as error:
-        return failed("Failed", error)  # type: ignore[return-value]
+        sound = f"{inventory.id} is stored and sound, but a newer one could not be had: " if inventory else ""
+        return failed("Failed", InventoryError(f"{sound}{error}"))  # type: ignore[return-value]
     found = {name: getattr(inventory, name) for name in ("id", "version", "checksum", "verified")}
     other = newer if newer and not _same(newer, inventory) else None
     name = NEWER_INVENTORY if other and not other.verified else None

@@ -407,5 +407,8 @@ class TestTheFlow:
         put(installed, CURRENT, "2.3", {"vacalibration/data/renamed.rda": b""})
         state = self.refreshed()
         assert (state.type.value, state.name) == ("FAILED", "Failed")
+        assert str(state.message).startswith(
+            "champs-2.2 is stored and sound, but a newer one could not be had: "
+        )
         assert "the downloaded archive holds none of" in str(state.message)
         assert load_inventory().id == "champs-2.2"
