@@ -62,6 +62,22 @@ def test_path_correction_and_shrinkage_used(
     assert (request.path_correction_used, request.shrinkage_used) == (path_correction, shrinkage)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sharing", "effective_draws"),
+    [
+        ({}, "per_stratum", 4000),
+        ({"roll_ups": [[]]}, "per_stratum", 4000),
+        ({"matrix_sharing": "joint"}, "joint", 2000),
+        ({"matrix_sharing": "joint", "effective_draws": 500}, "joint", 500),
+    ],
+)
+def test_matrix_sharing_and_effective_draws_used(
+    changes: dict[str, Any], sharing: str, effective_draws: int
+) -> None:
+    request = parse_request(fields(**changes))
+    assert (request.matrix_sharing_used, request.effective_draws_used) == (sharing, effective_draws)
+
+
 def test_names_are_brought_to_one_form() -> None:
     counts = {"EAVA": {"ipre": 1}, " InterVA": {"ipre": 1}}
     request = parse_request(
