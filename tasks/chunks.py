@@ -33,7 +33,7 @@ CHUNK_SECONDS = 10.0
 DRAWS_BYTES = 256 * 2**20
 """Most that the posterior draws of a chunk may take, where they are wanted."""
 
-JOINT_SECONDS = 0.015
+JOINT_SECONDS = 0.01
 """Of a joint fit for each stratum, algorithm, pair of causes and 1,000 effective draws."""
 
 JOINT_SHARED = 10

@@ -26,6 +26,8 @@ constexpr int least_depth = 4;  // trajectories of at least 2^4 steps: most stra
 constexpr int least_transitions = 250;          // of a chain: with fewer, R-hat is noise
 constexpr double rhat_nation = 1.01;             // to reach; for the worst of many strata noise alone exceeds it
 constexpr double rhat_published = 1.02;
+constexpr double rhat_hopeless = 1.1;           // above it after `patience` transitions a chain: give up
+constexpr int patience = 2000;
 constexpr long long default_budget = 5000000;
 
 struct JointWork {
@@ -182,7 +184,8 @@ class JointSampler {
       const double least = std::min(bulk, 2 * tail);
       fit.converged = fit.nation.reached(rhat_nation, work_.effective_draws) &&
                       fit.strata.reached(rhat_published, work_.effective_draws);
-      if (fit.converged || fit.evaluations >= work_.budget) break;
+      const bool hopeless = done >= patience && std::max(fit.nation.rhat, fit.strata.rhat) > rhat_hopeless;
+      if (fit.converged || hopeless || fit.evaluations >= work_.budget) break;
       const double factor = 1.1 * work_.effective_draws / std::max(least, 1.0);
       length = static_cast<int>(done * std::min(2.0, std::max(1.2, factor))) + 1;
     }
