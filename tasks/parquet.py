@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ def to_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def from_bytes(data: bytes) -> pa.Table:
-    """The table of a Parquet file in memory."""
-    return pq.read_table(pa.BufferReader(data))
+def from_bytes(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table of a Parquet file in memory, or those columns of it."""
+    return pq.read_table(pa.BufferReader(data), columns=columns and list(columns))
 
 
 def long_draws(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -166,18 +166,26 @@ _FITS = pa.schema(
 
 
 def _to_tables(sums: Mapping[Key, Sum]) -> dict[str, pa.Table]:
-    fits, causes = [], []
+    fits, causes, draws = [], [], []
     for (level, group, algorithm), total in sorted(sums.items()):
         key = {"level": level, "group": group, "algorithm": algorithm}
         own = {name: getattr(total, name) for name in (*NUMBERS, "ess_bulk")}
         fits.append({**key, **own, **total.flags})
         for index, cause in enumerate(total.causes):
-            values = {name: getattr(total, name)[index] for name, _ in _SUM_TYPES}
+            values = {name: int(getattr(total, name)[index]) for name in ("deaths", "raw", "passed")}
             causes.append({**key, "cause": cause, **values})
+            draws.append(np.asarray(total.draws)[index])
+    numbers = pa.Table.from_pylist(causes, pa.schema(list(_SUMS)[:-1]))
     return {
         "rollup_fits": pa.Table.from_pylist(fits, _FITS),
-        "rollup_sums": pa.Table.from_pylist(causes, _SUMS),
+        "rollup_sums": numbers.append_column(_SUMS.field("draws"), _lists(draws)),
     }
+
+
+def _lists(rows: Sequence[Whole]) -> pa.Array[Any]:
+    """Arrays as lists, without a Python object for each number."""
+    ends = np.cumsum([0, *map(len, rows)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(np.concatenate([np.empty(0, np.int64), *rows])))
 
 
 def from_tables(tables: Mapping[str, pa.Table]) -> Iterator[tuple[Key, Sum]]:

@@ -415,15 +415,15 @@ class Results:
         frame: pd.DataFrame = self.table(name).to_pandas()
         return frame
 
-    def table(self, name: str) -> pa.Table:
-        """A table as Arrow."""
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A table as Arrow, or those columns of it: a run of many strata has millions of matrix cells."""
         files = {file["path"]: file for file in self.manifest["files"]}
         run, path = self.manifest["run"], f"{name}.parquet"
         if path not in files:
             raise StateError(f"run {run} has no table {name}; it has: {', '.join(sorted(files))}")
         data = Storage(self.root).read(f"{_folder(self.manifest)}/{path}")
         if data is not None and hashlib.sha256(data).hexdigest() == files[path]["sha256"]:
-            return parquet.from_bytes(data)
+            return parquet.from_bytes(data, columns)
         if find_run(self.root, run) != self.manifest:
             raise StateError(f"run {run} was removed or replaced while it was read; open it again")
         raise StorageError(f"{self.uri}/{path}: the file is not the one that the manifest names (checksum)")

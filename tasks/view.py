@@ -191,7 +191,7 @@ class View:
     def _matrix_table(self) -> pa.Table:
         """As Arrow: a run of many strata has millions of rows, of which few are looked at."""
         wanted = ["stratum", "age_group", "country", "algorithm", "kind", "champs_cause", "va_cause", "value"]
-        return self.results.table("matrices").select(wanted)
+        return self.results.table("matrices", wanted)
 
     @cached_property
     def _rows(self) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
@@ -246,5 +246,8 @@ def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _plain(series: pd.Series[Any]) -> list[Hashable]:
-    missing = series.isna()
-    return [None if gone else value for value, gone in zip(series.tolist(), missing.tolist(), strict=True)]
+    values, missing = series.tolist(), series.isna().tolist()
+    if not pd.api.types.is_numeric_dtype(series):
+        once: dict[Hashable, Hashable] = {}  # texts come again and again: one object for each
+        values = [once.setdefault(value, value) for value in values]
+    return [None if gone else value for value, gone in zip(values, missing, strict=True)]

@@ -1,6 +1,8 @@
 """A run that is killed: `python killed_flow.py REQUEST EVENT` ends itself with SIGKILL at that event.
 
-Events are the fits that R reports and the objects that are written to the store, in the order they come.
+With 0 as the event it goes on to its end. Events are the fits that R reports and the objects that are written
+to the store, in the order they come. It prints a line when the flow is about to start, and the number of
+events when it has come to its end.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -19,7 +21,8 @@ from tasks.request_file import read_fields
 from tasks.storage import Storage
 
 
-def kill_at(last: int) -> None:
+def kill_at(last: int) -> Iterator[int]:
+    """Returns the numbers of the events to come: the next one tells how many there were."""
     events = count(1)
 
     def tick() -> None:
@@ -37,8 +40,11 @@ def kill_at(last: int) -> None:
     Progress.of = lambda self, chunk: ticking(of(self, chunk))  # type: ignore[method-assign]
     Storage.write = ticking(Storage.write)  # type: ignore[method-assign]
     Storage.upload = ticking(Storage.upload)  # type: ignore[method-assign]
+    return events
 
 
 if __name__ == "__main__":
-    kill_at(int(sys.argv[2]))
-    calibrate(parse_request(read_fields(sys.argv[1])))
+    request, events = parse_request(read_fields(sys.argv[1])), kill_at(int(sys.argv[2]))
+    print("started", flush=True)
+    calibrate(request)
+    print(next(events) - 1, flush=True)

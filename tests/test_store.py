@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
@@ -522,3 +526,21 @@ def test_the_documented_python_reads_the_runs(root: str) -> None:
     names: dict[str, Any] = {}
     exec(compile(code, str(DOCS), "exec"), names)
     assert len(names["results"].csmf) == TABLES["csmf"].num_rows * 2 // 3
+
+
+def test_the_documented_r_reads_the_runs(root: str, tmp_path: Path) -> None:
+    asks = ["Rscript", "--vanilla", "-e", "stopifnot(requireNamespace('reticulate'))"]
+    if "CI" not in os.environ and (not shutil.which("Rscript") or subprocess.run(asks).returncode):
+        pytest.skip("R with reticulate is not installed")
+    publish(root)
+    publish(root, "other-0123456789ab", name="other")
+    (code,) = (part for part in documented("r", root).split("\n\n") if "reticulate::" in part)
+    code = code.replace(".venv/bin/python", sys.executable)
+    told = "cat(nrow(csmf), unique(csmf$run), sum(is.na(csmf$sd)), sprintf('%.17g', csmf$mean))"
+    (tmp_path / "read.R").write_text(f"{code}\n{told}")
+    command = ["Rscript", "--vanilla", str(tmp_path / "read.R")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    rows, run, missing, *means = done.stdout.split()
+    expected = store.open_results(root, "moz").csmf
+    assert (int(rows), run, int(missing)) == (len(expected), RUN, int(expected["sd"].isna().sum()))
+    assert [float(mean) for mean in means] == expected["mean"].dropna().tolist()

@@ -13,6 +13,8 @@ from tasks import store
 from tasks.errors import StateError
 from tasks.storage import Storage
 
+SECONDS_BETWEEN = 0.01  # a reader that never rests would take a core from the writers
+
 
 def look(root: str, known: set[str] | None = None) -> list[str]:
     """Read what is visible, runs and the dataset over all runs: it must be whole. Skips `known` runs."""
@@ -53,7 +55,7 @@ def watched(root: str, *, replaced: bool = False) -> Iterator[list[int]]:
     known: set[str] = set()
 
     def watch() -> None:
-        while not ended.is_set():
+        while not ended.wait(SECONDS_BETWEEN):
             try:
                 looks.append(len(look(root, None if replaced else known)))
             except BaseException as error:
