@@ -16,6 +16,7 @@ FIT = KEY[:3]
 NOISE = 4.0  # Monte-Carlo errors that a change may have and still count as noise
 LARGE = 1.0  # posterior standard deviations from which on a change is called large
 
+VERDICTS = ("identical", "noise", "small", "large", "status_changed", "appeared", "vanished")
 Kind = Literal["data", "mapping", "inventory", "options", "seed", "engine", "software"]
 _SKIPPED = ("name", "output", "chunk_strata", "keep_draws", "report_language", "boundaries")
 _MAPPING = ("study_cause_map", "unmapped_causes", "undetermined_causes", "bad_records", "columns")
@@ -51,8 +52,9 @@ class Comparison:
 
     @property
     def verdicts(self) -> dict[str, int]:
-        """Number of estimates by verdict."""
-        return {str(name): int(count) for name, count in self.estimates["verdict"].value_counts().items()}
+        """Number of estimates by verdict, in the order of VERDICTS; none of those that no estimate has."""
+        counts = self.estimates["verdict"].value_counts()
+        return {name: int(counts[name]) for name in VERDICTS if name in counts}
 
 
 def compare(before: Results, after: Results) -> Comparison:
@@ -75,6 +77,8 @@ def manifest_differences(before: Manifest, after: Manifest) -> Iterator[Differen
     """In what the two runs differ, from their manifests alone."""
     if before["input"]["checksum"] != after["input"]["checksum"]:
         yield Difference("data", "input", before["input"]["checksum"], after["input"]["checksum"])
+        for what, old, new in _changed(before["records"], after["records"]):
+            yield Difference("data", f"records {what.replace('_', ' ')}", old, new)
     for name in ("id", "version", "checksum"):
         values = before["inventory"].get(name), after["inventory"].get(name)
         if values[0] != values[1]:

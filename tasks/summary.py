@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from urllib.parse import unquote
 
 import pandas as pd
@@ -186,33 +187,75 @@ def _blank(value: object) -> str:
 def describe_comparison(comparison: Comparison, moved_at_most: int = 30) -> RenderableType:
     """What two runs differ in, how many estimates moved, and those that moved most."""
     differences = [(d.kind, d.what, str(d.before)[:40], str(d.after)[:40]) for d in comparison.differences]
-    estimates = comparison.estimates
-    far = estimates[~estimates["verdict"].isin(("identical", "noise"))]
+    counts = [(name.replace("_", " "), VERDICTS[name], n) for name, n in comparison.verdicts.items()]
+    far = comparison.estimates[~comparison.estimates["verdict"].isin(("identical", "noise"))]
     far = far.reindex(far["change"].abs().sort_values(ascending=False, kind="stable").index)
+    shown = far.head(moved_at_most)
+    parts: list[RenderableType] = [
+        Text(f"{comparison.before} -> {comparison.after}", style="bold"),
+        plain_table(("kind", "what", "before", "after"), differences, title="\nDifferences")
+        if differences
+        else Text("\nNo difference in input, options, matrices or versions."),
+        plain_table(("change", "meaning", "estimates"), counts, title="\nHow many estimates moved"),
+        Text(f"\n{_largest_noise(comparison.estimates)}") if far.empty else _moved(shown, len(far)),
+    ]
+    return Group(*parts)
+
+
+VERDICTS = {
+    "identical": "the same mean",
+    "noise": "at most 4 times the sampling error",
+    "small": "less than one posterior sd",
+    "large": "one posterior sd or more",
+    "status_changed": "calibrated in one run and not in the other",
+    "appeared": "in the second run only",
+    "vanished": "in the first run only",
+}
+
+
+def _largest_noise(estimates: pd.DataFrame) -> str:
+    """The sentence of a comparison in which nothing moved beyond noise."""
+    if estimates["change"].abs().max() > 0:
+        row = estimates.loc[estimates["change"].abs().idxmax()]
+        return (
+            f"None moved beyond noise. The largest change: {points(row['change'])} percentage points, "
+            f"with a sampling error of {points(row['monte_carlo_error'], sign='')} "
+            f"({words('en').cause(row['cause'])}, {words('en').algorithm(row['algorithm'])}, "
+            f"{stratum_in_words(row['stratum'])})."
+        )
+    return "None moved."
+
+
+def _moved(shown: pd.DataFrame, total: int) -> RenderableType:
+    """The estimates that moved most; what all their strata have in common is said once, above them."""
+    names = [stratum_in_words(stratum).split(", ") for stratum in shown["stratum"]]
+    common = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, zip(*names, strict=False))]
     rows = [
         (
-            f"{stratum_in_words(row.stratum)}, {row.algorithm}",
-            row.cause,
+            ", ".join(name[len(common) :]) or "all",
+            words("en").algorithm(row.algorithm),
+            words("en").cause(row.cause),
             percent(row.mean_before),
             percent(row.mean_after),
-            "-" if pd.isna(row.posterior_sd) else f"{abs(row.change) / row.posterior_sd:.1f}",
+            points(row.change),
+            points(row.monte_carlo_error, sign=""),
+            points(row.posterior_sd, sign=""),
             row.verdict.replace("_", " "),
             row.why.replace(";", ", "),
         )
-        for row in far.head(moved_at_most).itertuples()
+        for row, name in zip(shown.itertuples(), names, strict=True)
     ]
+    figures = ("before %", "after %", "change", "sampling error", "posterior sd")
     return Group(
-        Text(f"{comparison.before} -> {comparison.after}", style="bold"),
-        plain_table(("kind", "what", "before", "after"), differences, title="\nDifferences"),
-        plain_table(("estimates", "number"), comparison.verdicts.items(), title="\nHow many estimates moved"),
-        plain_table(
-            ("where", "cause", "before %", "after %", "posterior sds", "verdict", "because of"),
-            rows,
-            title=f"\nThe {len(rows)} that moved most, of {len(far)}"
-            if rows
-            else "\nNone moved beyond noise",
-        ),
+        Text(f"\nThe {len(rows)} that moved most, of {total}: {', '.join(common)}"),
+        Text("Change, sampling error and posterior sd are in percentage points.", style="italic"),
+        plain_table(("where", "algorithm", "cause", *figures, "verdict", "because of"), rows),
     )
+
+
+def points(fraction: float, sign: str = "+") -> str:
+    """A difference of fractions in percentage points with two decimals, or a dash where there is none."""
+    return "-" if pd.isna(fraction) else f"{100 * fraction:{sign}.2f}"
 
 
 def plain_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> Table:
