@@ -1,18 +1,26 @@
-"""Every record accounted for, whatever the dirt: received = used + excluded + rejected."""
+"""Every record accounted for, whatever the dirt: received = used + not fitted + excluded + rejected."""
 
 from __future__ import annotations
 
 import csv
+import logging
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_made import accounted, of_file
 
+from tasks import job as steps
 from tasks.errors import InputError
 from tasks.ingest import Tabulation, check_records_add_up, tabulate
+from tasks.r_process import Pool
+from tasks.request import CalibrationRequest
+from tasks.store import open_results
 
 HEADER = ["ID", "cause", "algorithm", "age", "land", "province"]
 CAUSES = [
@@ -40,21 +48,26 @@ ROWS = st.lists(ROW | st.lists(st.sampled_from(["", "x"]), min_size=7, max_size=
 CLEAN = [["c1", "ipre", "eava", "neonate", "Mali", "A"], ["c1", "malaria", "interva", "child", "Mali", "A"]]
 
 
+def written(folder: str, rows: list[list[str]], files: int = 1, **changes: Any) -> CalibrationRequest:
+    """A request for these rows, dealt into that many files of the folder."""
+    for number in range(files):
+        with (Path(folder) / f"{number}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([HEADER, *rows[number::files]])
+    return of_file(
+        Path(folder),
+        columns={"strata": ["province"]},
+        age_group={"column": "age"},
+        country={"column": "land"},
+        algorithms=["eava", "interva"],
+        bad_records="reject",
+        unmapped_causes="exclude",
+        **changes,
+    )
+
+
 def tabulated(rows: list[list[str]], files: int = 1) -> Tabulation:
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(files):
-            with (Path(folder) / f"{number}.csv").open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([HEADER, *rows[number::files]])
-        request = of_file(
-            Path(folder),
-            columns={"strata": ["province"]},
-            age_group={"column": "age"},
-            country={"column": "land"},
-            algorithms=["eava", "interva"],
-            bad_records="reject",
-            unmapped_causes="exclude",
-        )
-        return tabulate(request)
+        return tabulate(written(folder, rows, files))
 
 
 def tables(found: Tabulation) -> list[list[dict[str, object]]]:
@@ -108,6 +121,56 @@ def test_the_order_of_rows_and_their_split_into_files_do_not_change_the_result(
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert tables(tabulated(shuffled, files)) == tables(tabulated(rows))
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool() as pool:
+        yield pool
+
+
+def received(rows: list[list[str]]) -> Counter[tuple[str, ...]]:
+    """Records of each stratum and algorithm that the rows hold, counted from their text alone."""
+    ages, lands = {"neonate": "neonate", "child": "child"}, {"mozambique": "Mozambique", "moz": "Mozambique"}
+    found: Counter[tuple[str, ...]] = Counter()
+    for row in rows:
+        if len(row) == len(HEADER):
+            algorithm, age, land, province = (cell.strip() for cell in row[2:])
+            age, land = ages.get(age.lower(), ""), {**lands, "mali": "Mali"}.get(land.lower(), "")
+            if algorithm.lower() in ("eava", "interva") and age and land:
+                found[age, land, province or "(missing)", algorithm.lower()] += 1
+    return found
+
+
+@given(ROWS, st.sampled_from([1, 3]))
+@settings(max_examples=8, deadline=None)
+def test_a_published_run_accounts_for_every_record_of_every_stratum(
+    pool: Pool, rows: list[list[str]], minimum_deaths: int
+) -> None:
+    rows = [*CLEAN, *rows]
+    with tempfile.TemporaryDirectory() as folder:
+        small = {"draws": 100, "effective_draws": 100, "matrix": {"source": "illustrative"}}
+        store = f"{folder}/store"
+        job = steps.prepare(written(folder, rows, **small, minimum_deaths=minimum_deaths, output=store))
+        log = logging.getLogger("tests")
+        for chunk in job.chunks:
+            steps.calibrate_chunk(chunk, job.work.of(chunk), log=log, progress=None, pool=pool, timeout=None)
+        steps.publish(job, [(chunk, None) for chunk in job.chunks], {}, replace=False)
+        results = open_results(job.uri)
+        records, fits, csmf = results.records, results.strata, results.csmf
+    place = ["age_group", "country", "province", "algorithm"]
+    known = records[records["algorithm"].isin(["eava", "interva"]) & ~records["country"].str.startswith("(")]
+    known = known[known["age_group"].isin(["neonate", "child"])]
+    assert known.groupby(place)["records"].sum().to_dict() == received(rows)
+    assert records["records"].sum() == sum(map(is_record, rows))
+    assert set(records["disposition"]) <= {"used", "not_fitted", "excluded", "rejected"}
+    deaths = csmf[csmf["algorithm"] != "ensemble"].groupby(place)["deaths"].sum()
+    counted = known[known["disposition"].isin(["used", "not_fitted"])].groupby(place)["records"].sum()
+    assert deaths[deaths > 0].to_dict() == counted.to_dict()
+    not_fitted = known[known["disposition"] == "not_fitted"].groupby(place)["records"].sum()
+    too_few = fits[fits["status"] == "not_fitted"].set_index(place)["deaths"]
+    assert not_fitted.to_dict() == too_few[too_few > 0].to_dict()
+    assert too_few.max() < minimum_deaths or too_few.empty
 
 
 @given(st.lists(st.sampled_from(CAUSES), min_size=1, max_size=30))
