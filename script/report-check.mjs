@@ -10,6 +10,7 @@ const folder = resolve(process.argv[2]);
 const widths = { desktop: 1280, phone: 390 };
 const browser = await puppeteer.launch({
   executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+  protocolTimeout: 900_000, // of one call: axe-core takes minutes on a large page and a busy machine
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
 });
 let failures = 0;
