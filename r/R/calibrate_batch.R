@@ -26,7 +26,7 @@
 #' @param shrinkage Strength of the prior's pull towards the uncalibrated CSMF; must be 0 with path correction.
 #' @param ensemble Whether to fit the ensemble as well; needs at least two algorithms.
 #' @param draws Number of equally weighted posterior draws that every result rests on.
-#' @param effective_draws Bulk effective sample size to reach.
+#' @param effective_draws Bulk effective sample size to reach; that of the tails must reach 0.4 of it.
 #' @param seed Whole number; with the stratum's key and the algorithm's name it fixes the random numbers.
 #' @param quantiles Probabilities of the posterior quantiles to report (type 7).
 #' @param keep_draws Whether to return the draws.
