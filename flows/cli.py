@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from flows import cli_input, cli_inventory, cli_results, cli_runs, cli_service
+from flows.cli_runs import Store
 from tasks.causes import AGE_GROUPS, cause_rows
 from tasks.errors import InputError, VacalError
 from tasks.labels import amount
@@ -90,7 +91,7 @@ def check(requests: Requests, matrix_source: Source = None) -> None:
 @app.command()
 def show(
     results: Annotated[str, typer.Argument(help="A run's folder, or its id in the store.")],
-    store: Annotated[str, typer.Option(metavar="URI", help="Root of the results store.")] = "results",
+    store: Store,
 ) -> None:
     """Print a finished run.
 

@@ -7,15 +7,24 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tasks.settings import settings
+
 app = typer.Typer(no_args_is_help=True, help="List, show, compare or remove the runs of a results store.")
 out = Console()
 
-Store = Annotated[str, typer.Option(metavar="URI", help="Root of the results store.")]
+Store = Annotated[
+    str,
+    typer.Option(
+        metavar="URI",
+        default_factory=lambda: settings().store,
+        help="Root of the results store (VACAL_STORE).",
+    ),
+]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run id, as `vacal runs list` prints it.")]
 
 
 @app.command("list")
-def list_runs(store: Store = "results") -> None:
+def list_runs(store: Store) -> None:
     """Print the runs of a store, by name.
 
     Example: vacal runs list --store results
@@ -33,7 +42,7 @@ def _row(manifest: dict[str, object]) -> dict[str, object]:
 
 
 @app.command()
-def show(run: Run, store: Store = "results") -> None:
+def show(run: Run, store: Store) -> None:
     """Print one run: the same as `vacal show`, by its id.
 
     Example: vacal runs show comsa-mozambique-neonate-0123456789ab
@@ -45,7 +54,7 @@ def show(run: Run, store: Store = "results") -> None:
 
 
 @app.command()
-def diff(run: Run, other: Annotated[str, typer.Argument(metavar="OTHER")], store: Store = "results") -> None:
+def diff(run: Run, other: Annotated[str, typer.Argument(metavar="OTHER")], store: Store) -> None:
     """Print which CSMFs moved between two runs, by how much, and why.
 
     Example: vacal runs diff comsa-mozambique-neonate-0123456789ab comsa-mozambique-neonate-ba9876543210
@@ -60,7 +69,7 @@ def diff(run: Run, other: Annotated[str, typer.Argument(metavar="OTHER")], store
 @app.command()
 def rm(
     run: Run,
-    store: Store = "results",
+    store: Store,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove a run and all its files.

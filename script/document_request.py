@@ -33,6 +33,8 @@ def reference(model: type[BaseModel] = CalibrationRequest, prefix: str = "") -> 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
+    if field.default_factory is not None:
+        return "see there"
     value: Any = field.default
     return "empty" if value is None else f"`{json.dumps(value)}`"
 

@@ -40,6 +40,7 @@ from tasks.request_rules import (
     sorted_quantiles,
     spelled_aliases,
 )
+from tasks.settings import settings
 from tasks.verdict import VerdictRules
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
@@ -344,7 +345,9 @@ class CalibrationRequest(_Part):
         default="vacal", description="vacal: this project's engine; vacalibration: the published R package."
     )
     output: Uri = Field(
-        default="results", description="Root of the results store: a folder, or s3://bucket/prefix."
+        default_factory=lambda: settings().store,
+        description="Root of the results store: a folder, or s3://bucket/prefix; empty: the installation's "
+        "(`VACAL_STORE`), else the folder results.",
     )
     keep_draws: bool = Field(
         default=False, description="Whether the posterior draws are stored with the results."

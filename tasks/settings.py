@@ -28,6 +28,9 @@ class Settings(BaseSettings):
         Path.home() / ".vacal",
         description="Folder of what the installation keeps, such as a fetched inventory.",
     )
+    store: str = Field(
+        "results", description="Root of the results store, where a request or a command names no other."
+    )
     inventory: Path | None = Field(
         None, description="Inventory file (.rda of the R package vacalibration, or Parquet) to use first."
     )

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tasks.errors import InputError
 from tasks.request import CalibrationRequest, load_request, parse_request
+from tasks.settings import settings
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.*"))
 INLINE_ROWS = (
@@ -377,3 +378,16 @@ def test_the_reference_of_the_fields_is_up_to_date() -> None:
     spec.loader.exec_module(module)
     page = (ROOT / "docs" / "requests.md").read_text(encoding="utf-8")
     assert module.with_reference(page) == page, "run script/document_request.py"
+
+
+def test_results_go_to_the_installations_store_where_a_request_names_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VACAL_STORE", "s3://office/store")
+    settings.cache_clear()
+    try:
+        assert parse_request(fields()).output == "s3://office/store"
+        assert parse_request({**fields(), "output": "here"}).output == "here"
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
