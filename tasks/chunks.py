@@ -135,7 +135,7 @@ def expected_seconds(batch: Batch) -> float:
     draws = max(batch.draws, batch.effective_draws)
     seconds = algorithms * (1e-4 + 1.4e-7 * draws)
     if batch.ensemble:
-        seconds += 6e-4 + 2.7e-7 * algorithms * draws
+        seconds += 2.5e-4 + 2.5e-7 * algorithms * draws
     return float(strata * seconds * causes**2)
 
 

@@ -329,8 +329,8 @@ class CalibrationRequest(_Part):
         ge=100,
         le=1_000_000,
         description=(
-            "Effective sample size (bulk, in draws) asked of the sampler; empty: 4000, and 2000 for "
-            "matrix_sharing joint."
+            "Bulk effective sample size, in draws, asked of the sampler (of the tail: two fifths of it, a "
+            "half with matrix_sharing joint); empty: 4000, and 2000 for matrix_sharing joint."
         ),
     )
     seed: int = Field(default=1, ge=0, le=2**31 - 1, description="Seed of the random numbers.")
