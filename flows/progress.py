@@ -1,4 +1,4 @@
-"""Progress of a run as Prefect artifacts: one for each algorithm, never backwards, at most once a second."""
+"""Progress of a run as Prefect artifacts: one for each algorithm, never backwards, at most every two seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from tasks.labels import amount
 
-SECONDS_BETWEEN = 1.0
+SECONDS_BETWEEN = 2.0
 NEARLY = 99.0  # until the run is published
 
 

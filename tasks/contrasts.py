@@ -35,7 +35,7 @@ BYTES = 2**30
 """Most that the draws of the results that are compared may take."""
 
 NOT_JOINT = "difference_not_joint"
-_OWN_FLAGS = ("estimate_is_noop",)  # of a single result; says nothing of a difference
+_OWN_FLAGS = ("estimate_is_noop", "rollup_interval_too_narrow")  # of one result; say nothing of a difference
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,8 @@ def _row(
         row |= {quantile_name(q): float(bound) for q, bound in zip(quantiles, bounds, strict=True)}
     sides = (reference, compared)
     flags = {flag for side in sides for flag in split_flags(side["flags"])}.difference(_OWN_FLAGS)
-    codes = dict.fromkeys(code for side in sides for code in (side["verdict_codes"] or "").split(";") if code)
+    both = (code for side in sides for code in (side["verdict_codes"] or "").split(";") if code)
+    codes = dict.fromkeys(code for code in both if code.partition(":")[0] not in _OWN_FLAGS)
     verdicts = [side["verdict"] for side in sides]
     if not pair.joint:
         flags.add(NOT_JOINT)

@@ -21,6 +21,9 @@ COVERED = 0.9
 MOST_OTHER = 0.3
 """Share of "other" among an algorithm's mapped records above which the age group is doubted."""
 
+MOST_NEONATAL = 0.25
+"""Share of neonatal causes among an algorithm's mapped child records above which the age group is doubted."""
+
 ENOUGH = 20
 """Mapped records of an algorithm below which its causes say nothing about the age group."""
 
@@ -103,6 +106,9 @@ def _age_groups(causes: pa.Table, request: CalibrationRequest) -> Iterator[str]:
             yield f"{algorithm}: no deaths at all from {', '.join(main)}: {doubt}"
         elif of.get("other", 0) > MOST_OTHER * total:
             yield f"{algorithm}: {of['other'] / total:.0%} of {total} mapped records are other: {doubt}"
+        elif of.get("nn_causes", 0) > MOST_NEONATAL * total:
+            share = of["nn_causes"] / total
+            yield f"{algorithm}: {share:.0%} of {total} mapped records are of neonatal causes: {doubt}"
 
 
 def _alike(records: Records, request: CalibrationRequest) -> Iterator[str]:

@@ -110,6 +110,11 @@ def test_deaths_seen_are_told_for_the_country_that_lacks_them_and_over_its_strat
             {"injury": 30},
             "eava: no deaths at all from pneumonia, diarrhea: is this really age group child?",
         ),
+        (
+            "child",
+            {"pneumonia": 20, "diarrhea": 5, "nn_causes": 15},
+            "eava: 38% of 40 mapped records are of neonatal causes: is this really age group child?",
+        ),
     ],
 )
 def test_causes_that_the_age_group_hardly_has_put_it_in_doubt(

@@ -63,7 +63,7 @@ joint_lines <- function(value, strata) {
   odd <- value$misfit[value$misfit$misfit, ]
   c(
     sprintf("%s: %s, R-hat %.3f (worst stratum %.3f), %.0f effective draws (worst stratum %.0f)", fits$algorithm,
-            ifelse(fits$published, "strata in one fit", paste("not published,", fits$reason)), fits$rhat_nation,
+            ifelse(fits$published, "all strata in one fit", paste("not published,", fits$reason)), fits$rhat_nation,
             fits$rhat_strata, fits$ess_bulk_nation, fits$ess_bulk_strata),
     sprintf("%s - %s: the deaths of %s do not fit (%s)", strata[odd$stratum], odd$fit, odd$algorithm,
             ifelse(is.na(odd$causes), "no single cause", gsub(",", ", ", odd$causes)))

@@ -249,7 +249,7 @@ test_that("a caller outside of R is told how each joint fit went, one line a fit
   )
   expect_true("joint_fits" %in% names(answer$value))
   expect_length(told, 1)
-  expect_match(told, "^info a: strata in one fit, R-hat .* effective draws")
+  expect_match(told, "^info a: all strata in one fit, R-hat .* effective draws")
 })
 
 test_that("the reported effective size is never more than the draws that the summaries rest on", {
