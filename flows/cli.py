@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from flows import cli_input, cli_inventory, cli_results, cli_runs, cli_service
-from flows.cli_runs import Store
+from flows.cli_runs import Finished, Store
 from tasks.causes import AGE_GROUPS, cause_rows
 from tasks.errors import InputError, VacalError
 from tasks.labels import amount
@@ -90,18 +90,17 @@ def check(requests: Requests, matrix_source: Source = None) -> None:
 
 @app.command()
 def show(
-    results: Annotated[str, typer.Argument(help="A run's folder, or its id in the store.")],
+    results: Finished,
     store: Store,
 ) -> None:
     """Print a finished run.
 
     Example: vacal show results/runs/comsa-mozambique-neonate-0123456789ab
     """
-    from tasks.store import open_results
+    from tasks.store import find_results
     from tasks.summary import describe_run
 
-    is_id = "/" not in results
-    out.print(describe_run(open_results(store, results) if is_id else open_results(results)))
+    out.print(describe_run(find_results(results, store)))
 
 
 @app.command()

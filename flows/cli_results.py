@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.cli_runs import Finished, Store
 from tasks.errors import InputError
 
 out = Console(soft_wrap=True, highlight=False)
 
-Results = Annotated[str, typer.Argument(metavar="RESULTS", help="A run's folder, as `vacal run` printed it.")]
 Boundaries = Annotated[
     Path | None, typer.Option(metavar="FILE", help="GeoJSON whose areas are the values of a strata column.")
 ]
@@ -57,7 +57,8 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    results: Results,
+    results: Finished,
+    store: Store,
     language: In = Language.EN,
     boundaries: Boundaries = None,
     to: Annotated[Path, typer.Option(metavar="FILE")] = Path("report.html"),
@@ -67,16 +68,17 @@ def report(
     Example: vacal report results/runs/national-0123456789ab --language fr --to rapport.html
     """
     from tasks.report import render_report
-    from tasks.store import open_results
+    from tasks.store import find_results
 
-    page = render_report(open_results(results), language.value, _text(boundaries))
+    page = render_report(find_results(results, store), language.value, _text(boundaries))
     to.write_text(page, encoding="utf-8")
     out.print(f"{to} written")
 
 
 def plot(
-    results: Results,
+    results: Finished,
     kind: Annotated[Kind, typer.Argument(help="What to draw.")],
+    store: Store,
     language: In = Language.EN,
     boundaries: Boundaries = None,
     where: Annotated[str | None, typer.Option(help="Only strata whose key holds this text.")] = None,
@@ -87,17 +89,18 @@ def plot(
     Example: vacal plot results/runs/national-0123456789ab csmf --where Nampula
     """
     from tasks.figures import draw, save
-    from tasks.store import open_results
+    from tasks.store import find_results
 
     pictures = draw(
-        open_results(results), kind.value, language.value, boundaries=_text(boundaries), where=where
+        find_results(results, store), kind.value, language.value, boundaries=_text(boundaries), where=where
     )
     for path in save(pictures, to):
         out.print(f"{path} written")
 
 
 def export(
-    results: Results,
+    results: Finished,
+    store: Store,
     format: Annotated[Format, typer.Option(help="csv: a file for each table.")] = Format.CSV,
     language: In = Language.EN,
     mapping: Annotated[
@@ -114,9 +117,9 @@ def export(
     from tasks.export_dhis2 import dhis2_csv, read_mapping
     from tasks.export_excel import excel_bytes
     from tasks.export_json import json_text
-    from tasks.store import open_results
+    from tasks.store import find_results
 
-    found = open_results(results)
+    found = find_results(results, store)
     name = str(found.manifest["run"])
     if format is Format.CSV:
         for path in write_csv(found, str(to or name)):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tasks.errors import InputError
 from tasks.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare or remove the runs of a results store.")
@@ -20,7 +21,10 @@ Store = Annotated[
         help="Root of the results store (VACAL_STORE).",
     ),
 ]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="Run id, as `vacal runs list` prints it.")]
+Finished = Annotated[
+    str,
+    typer.Argument(metavar="RESULTS", help="A run's folder or address, or its id or name in the store."),
+]
 
 
 @app.command("list")
@@ -42,33 +46,37 @@ def _row(manifest: dict[str, object]) -> dict[str, object]:
 
 
 @app.command()
-def show(run: Run, store: Store) -> None:
-    """Print one run: the same as `vacal show`, by its id.
+def show(results: Finished, store: Store) -> None:
+    """Print one run: the same as `vacal show`.
 
     Example: vacal runs show comsa-mozambique-neonate-0123456789ab
     """
-    from tasks.store import open_results
+    from tasks.store import find_results
     from tasks.summary import describe_run
 
-    out.print(describe_run(open_results(store, run)))
+    out.print(describe_run(find_results(results, store)))
 
 
 @app.command()
-def diff(run: Run, other: Annotated[str, typer.Argument(metavar="OTHER")], store: Store) -> None:
+def diff(
+    results: Finished,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The run to compare it with, named alike.")],
+    store: Store,
+) -> None:
     """Print which CSMFs moved between two runs, by how much, and why.
 
     Example: vacal runs diff comsa-mozambique-neonate-0123456789ab comsa-mozambique-neonate-ba9876543210
     """
     from tasks.compare import compare
-    from tasks.store import open_results
+    from tasks.store import find_results
     from tasks.summary import describe_comparison
 
-    out.print(describe_comparison(compare(open_results(store, run), open_results(store, other))))
+    out.print(describe_comparison(compare(find_results(results, store), find_results(other, store))))
 
 
 @app.command()
 def rm(
-    run: Run,
+    results: Finished,
     store: Store,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
@@ -76,9 +84,13 @@ def rm(
 
     Example: vacal runs rm comsa-mozambique-neonate-0123456789ab --yes
     """
-    from tasks.store import remove_run
+    from tasks.store import find_results, remove_run
 
+    found = find_results(results, store)
+    run, name = str(found.manifest["run"]), str(found.manifest["name"])
+    if results.rstrip("/").rpartition("/")[2] not in (run, name):
+        raise InputError(f"{results} is no run but a store of one: {run}; give the run itself")
     if not yes:
-        typer.confirm(f"Remove {run} from {store} for good?", abort=True)
-    remove_run(store, run)
-    out.print(f"{run} is removed")
+        typer.confirm(f"Remove {run} from {found.root} for good?", abort=True)
+    remove_run(found.root, run)
+    out.print(f"{run} is removed from {found.root}", soft_wrap=True)

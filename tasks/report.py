@@ -60,7 +60,7 @@ def artifact_table(results: Results, language: Language = "en") -> list[dict[str
 
 
 def overall_verdict(results: Results) -> str:
-    """The worst verdict among the main results that the report begins with."""
+    """The worst verdict among the main results that the report begins with, as a reader is told it."""
     view = View(results)
     return run_verdict(view, main_units(view))
 

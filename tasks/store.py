@@ -341,13 +341,31 @@ def open_results(uri: str, run: str | None = None) -> Results:
         return Results(root, manifest)
     manifest = find_run(uri, run) if run else None
     if manifest is None:
-        candidates = [m for m in list_runs(uri) if run in (None, m["name"])]
+        there = list_runs(uri)
+        candidates = [m for m in there if run in (None, m["name"])]
         if len(candidates) != 1:
-            known = ", ".join(m["run"] for m in candidates or list_runs(uri)) or "none"
-            which = "more than one run" if candidates else "no run"
-            raise StateError(f"{uri}: {which}{f' {run}' if run else ''}; there are: {known}")
+            known = ", ".join(m["run"] for m in candidates or there) or "none"
+            which = "more than one run" if candidates else "no finished run"
+            raise StateError(f"{which}{f' {run}' if run else ''} in {uri}; there are: {known}")
         manifest = candidates[0]
     return Results(uri, manifest)
+
+
+def find_results(named: str, root: str) -> Results:
+    """The published run that a user names: by its id or name in the store at `root`, or by its folder.
+
+    With a "/" in it, it is a folder or an address; without one, the store is asked before the working folder.
+    Raises StateError, with what was looked for and where, if there is no such run, or more than one.
+    """
+    folder = Path(named)
+    if "/" in named:
+        return open_results(str(folder.resolve()) if folder.is_dir() else named)
+    try:
+        return open_results(root, named)
+    except StateError:
+        if not (folder / "manifest.json").is_file():
+            raise
+        return open_results(str(folder.resolve()))
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,15 @@ from rich.text import Text
 
 from tasks.compare import Comparison
 from tasks.flags import in_words
+from tasks.labels import amount
 from tasks.report import overall_verdict
 from tasks.schema import ENSEMBLE, split_flags
 from tasks.store import Results
+from tasks.view import NO_INTERVAL, shown_verdict, trusts_interval
 from tasks.words import CAUSE_ORDER, words
 
 SHOWN_AT_MOST = 4  # strata and roll-ups printed in full; the files hold the rest
+CONTRASTS = "contrasts.parquet"
 NOT_CALIBRATED = {"asked_for": "kept, asked", "learned": "kept, learned"}
 KEPT = (
     "\nkept: not calibrated, the observed share stands without an interval; asked: as the request says; "
@@ -53,6 +56,10 @@ def describe_run(results: Results) -> RenderableType:
         parts.append(Text(f"\n{left} more strata and totals, with fewer deaths, are in the files."))
     if csmf["status"].eq("passed_through").any():
         parts.append(Text(KEPT))
+    for file in results.manifest["files"]:
+        if file["path"] == CONTRASTS:
+            number = amount(file["rows"], "row")
+            parts.append(Text(f"\nDifferences: {number}, in the report and in {CONTRASTS}."))
     parts.append(records_table(results.records))
     return Group(*parts)
 
@@ -70,7 +77,7 @@ def _heading(results: Results) -> RenderableType:
     inventory = manifest["inventory"]
     name = f"{inventory['id']}, sha256 {inventory['checksum'][:12]}"
     heading = Text(f"Run {manifest['run']}: {manifest['status'].replace('_', ' ')}", style="bold")
-    verdict = words("en").or_plain(f"verdicts.{overall_verdict(results)}")
+    verdict = words("en")(f"verdicts.{overall_verdict(results)}")
     heading.append(f"\nVerdict of the main results: {verdict}", style="not bold")
     heading.append(f"\nMisclassification matrices: {name}", style="not bold")
     if inventory["illustrative"]:
@@ -102,16 +109,22 @@ def _algorithm_tables(rows: pd.DataFrame, fits: pd.DataFrame) -> Iterator[Render
     for algorithm, estimates in rows.groupby("algorithm", sort=False):
         fit = fits[(fits["stratum"] == estimates["stratum"].iloc[0]) & (fits["algorithm"] == algorithm)]
         yield estimates_table(words("en").algorithm(str(algorithm)) + _verdict(fit), estimates)
+        if not all(trusts_interval({"flags": flags}) for flags in estimates["flags"]):
+            yield Text(f"  {words('en')('report.marks_note', mark=NO_INTERVAL)}")
         yield from _notes(estimates, fit)
 
 
 def _verdict(fit: pd.DataFrame) -> str:
-    verdict = fit["verdict"].iloc[0] if len(fit) else None
-    return f": {words('en').or_plain(f'verdicts.{verdict}')}" if verdict else ""
+    rows = fit.head(1).to_dict("records")
+    told = (shown_verdict(row) for row in rows if isinstance(row["verdict"], str))
+    return "".join(f": {words('en')(f'verdicts.{verdict}')}" for verdict in told)
 
 
 def estimates_table(title: str, estimates: pd.DataFrame) -> Table:
-    """Cause, deaths, raw %, calibrated % and 95% interval of one algorithm in one stratum or roll-up."""
+    """Cause, deaths, raw %, calibrated % and 95% interval of one algorithm in one stratum or roll-up.
+
+    As in the report's narrow tables, NO_INTERVAL stands for an interval that is known to be too narrow.
+    """
     table = Table(
         title=title, title_justify="left", title_style="italic", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
@@ -121,8 +134,12 @@ def estimates_table(title: str, estimates: pd.DataFrame) -> Table:
         table.add_column(column, justify="right", min_width=7 if narrow else None, no_wrap=not narrow)
     order = estimates["cause"].map(lambda cause: ORDER.get(cause, 98 + (cause.lower() == "other")))
     for row in estimates.assign(order=order).sort_values("order", kind="stable").itertuples():
-        kept = NOT_CALIBRATED.get(row.not_calibrated_reason, "kept")
-        interval = kept if pd.isna(row.q025) else f"{percent(row.q025)}\u2013{percent(row.q975)}"
+        if pd.isna(row.q025):
+            interval = NOT_CALIBRATED.get(row.not_calibrated_reason, "kept")
+        elif trusts_interval({"flags": row.flags}):
+            interval = f"{percent(row.q025)}\u2013{percent(row.q975)}"
+        else:
+            interval = NO_INTERVAL
         ensemble = row.algorithm == ENSEMBLE
         calibrated = row.calibrated_deaths if row.level == "stratum" else row.estimated_deaths
         table.add_row(

@@ -136,7 +136,20 @@ def test_run_then_show_runs_list_diff_and_rm(vacal: Vacal, prefect_server: None)
     compared = vacal("runs", "diff", *runs, "--store", "store")
     assert compared.code == 0
     assert "seed" in compared.out
-    assert vacal("runs", "rm", runs[0], "--store", "store", "--yes").code == 0
+    assert vacal("runs", "diff", *(f"store/runs/{run}" for run in runs)).out == compared.out
+    by_id = (runs[0], "--store", "store")
+    for command in (("show", *by_id), ("runs", "show", *by_id), ("runs", "show", f"store/runs/{runs[0]}")):
+        assert "Sepsis, meningitis, infections" in vacal(*command).out
+    assert vacal("report", *by_id).out == "report.html written\n"
+    assert vacal("export", *by_id, "--to", "tables").code == 0
+    assert "pictures/" in vacal("plot", runs[0], "csmf", "--store", "store").out
+    ambiguous = vacal("report", "small", "--store", "store")
+    assert (ambiguous.code, ambiguous.err.strip()) == (
+        1,
+        f"error: more than one run small in store; there are: {runs[0]}, {runs[1]}",
+    )
+    assert vacal("runs", "rm", f"store/runs/{runs[0]}", "--yes").code == 0
+    assert vacal("runs", "rm", "./store", "--yes").code == 2  # a store, if only of one run, is no run
     assert [path.name for path in Path("store/runs").iterdir()] == runs[1:]
 
 

@@ -388,6 +388,7 @@ def test_the_same_run_gives_the_same_page(runs, pages):
 
 def test_the_overall_verdict_is_the_worst_of_the_main_results(runs):
     assert overall_verdict(runs("one")) == "with_caution"
+    assert overall_verdict(runs("nation")) == "mean_only"
     assert overall_verdict(runs("every-flag")) == "do_not_publish"
 
 

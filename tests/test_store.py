@@ -408,12 +408,28 @@ def test_results_open_by_folder_store_id_or_name(root: str) -> None:
     ):
         assert store.open_results(uri, run).manifest["run"] == "moz-1"
     publish(root, "moz-2")
-    with pytest.raises(StateError, match="more than one run moz; there are: moz-1, moz-2"):
+    with pytest.raises(StateError, match=f"more than one run moz in {root}; there are: moz-1, moz-2"):
         store.open_results(root, "moz")
-    with pytest.raises(StateError, match="no run ken; there are: moz-1, moz-2"):
+    with pytest.raises(StateError, match=f"no finished run ken in {root}; there are: moz-1, moz-2"):
         store.open_results(root, "ken")
-    with pytest.raises(StateError, match="no run; there are: none"):
+    with pytest.raises(StateError, match=f"no finished run in {root}/nothing; there are: none"):
         store.open_results(str(Path(root) / "nothing"))
+
+
+def test_a_run_is_found_by_what_a_user_calls_it(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(root, "moz-1")
+    monkeypatch.chdir(Path(root).parent)
+    (Path("moz")).mkdir()  # an export, say: the store's run of that name comes first
+    for named in ("moz-1", "moz", f"{root}/runs/moz-1", f"{Path(root).name}/runs/moz-1/"):
+        found = store.find_results(named, root)
+        assert (Path(found.root), found.manifest["run"]) == (Path(root), "moz-1")
+    with pytest.raises(StateError, match=f"no finished run ken in {root}; there are: moz-1"):
+        store.find_results("ken", root)
+    with pytest.raises(StateError, match="no finished run in runs/ken; there are: none"):
+        store.find_results("runs/ken", root)
+    monkeypatch.chdir(Path(root) / "runs")
+    for named in ("moz-1", "moz-1/", "./moz-1"):
+        assert store.find_results(named, "elsewhere").manifest["run"] == "moz-1"
 
 
 def test_a_store_in_a_folder_named_runs_is_opened(tmp_path: Path) -> None:
