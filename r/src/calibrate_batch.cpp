@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "batch_columns.hpp"
+#include "batch_columns.h"
 #include "core/batch.hpp"
 
 cpp11::writable::list calibrate_batch_(cpp11::list data, cpp11::list settings, int threads, SEXP progress) {

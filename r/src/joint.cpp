@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "batch_columns.hpp"
+#include "batch_columns.h"
 #include "core/joint.hpp"
 
 // The joint model: whole calibrations, and the sampler and its density alone, for tests and studies.
