@@ -1,4 +1,4 @@
-"""Progress of a run as Prefect artifacts: one for each algorithm, never backwards, at most every two seconds."""
+"""Progress of a run as Prefect artifacts: one an algorithm, never backwards, at most every two seconds."""
 
 from __future__ import annotations
 
