@@ -122,8 +122,8 @@ def expected_seconds(batch: Batch) -> float:
     published package at 5,000 draws after 5,000 of warm-up: 4.3 s for one algorithm (C = 6), 29 s for three
     and the ensemble, 57 s for the same with C = 9. Good enough to deal strata; other machines differ.
     The joint model: processor seconds of its threads together, in proportion to strata, algorithms of each
-    fit and effective draws, by figures for 55 strata of 3 algorithms (C = 6: 90 s an ensemble of 1,000
-    effective draws, C = 9: 190 s); hard posteriors take many times that.
+    fit and effective draws, by figures for 55 strata of 3 algorithms (C = 6: 52 s an ensemble of 1,000
+    effective draws, C = 9: 102 s, script/bench_joint.R); hard posteriors take many times that.
     """
     strata, algorithms, causes = batch.counts.shape
     if batch.matrix_sharing == "joint":

@@ -157,12 +157,12 @@ def _row(
         row |= {quantile_name(q): float(bound) for q, bound in zip(quantiles, bounds, strict=True)}
     sides = (reference, compared)
     flags = {flag for side in sides for flag in split_flags(side["flags"])}.difference(_OWN_FLAGS)
-    both = (code for side in sides for code in (side["verdict_codes"] or "").split(";") if code)
-    codes = dict.fromkeys(code for code in both if code.partition(":")[0] not in _OWN_FLAGS)
+    codes = dict.fromkeys(code for side in sides for code in (side["verdict_codes"] or "").split(";") if code)
     verdicts = [side["verdict"] for side in sides]
     if not pair.joint:
         flags.add(NOT_JOINT)
-        if rules.difference_not_joint != "ignore":
+        if rules.difference_not_joint != "ignore":  # says of the difference what this says of its totals
+            codes = {code: None for code in codes if not code.startswith("rollup_interval_too_narrow:")}
             codes[f"{NOT_JOINT}::"] = None
             verdicts.append(rules.difference_not_joint)
     row["flags"] = sorted(flags)
