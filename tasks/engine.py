@@ -216,7 +216,10 @@ def _calibrate(batch: Batch, send: Send) -> BatchResult:
         return nothing
 
     @r.rternalize(signature=False)  # type: ignore[untyped-decorator]
-    def progress(stratum: Any, algorithm: Any, done: Any, total: Any) -> Any:
+    def progress(stratum: Any, algorithm: Any, done: Any, total: Any, line: Any = None) -> Any:
+        if line is not None and line[0] is not r.NA_Character:  # of a joint fit that is not done yet
+            send("log", (logging.INFO, line[0]))
+            return nothing
         joint = batch.matrix_sharing == "joint"  # R gives no stratum: the fit is done for all of them
         index = len(batch.strata) if joint else int(stratum[0])
         send("progress", (index - 1, algorithm[0], int(done[0]), int(total[0])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,15 @@ def request_for(tmp_path: Path) -> Any:
     return make
 
 
-def test_a_joint_fit_is_one_task_and_shows_its_progress(request_for: Any) -> None:
+def test_a_joint_fit_is_one_task_and_shows_its_progress(request_for: Any, caplog: Any) -> None:
     state = calibrate(request_for(bad_records="reject", algorithms=["first"]), return_state=True)
     assert state.is_completed()
     assert "6 strata: 6 calibrated" in (state.message or "")
     progress = artifacts_of(state)["progress-first"]
     assert (progress.data, progress.description) == (100.0, "first: 6 of 6 strata")
+    lines = [line for line in caplog.messages if line.startswith("joint fit first, 6 strata: ")]
+    assert lines
+    assert all(re.search(r"[0-9]+ transitions, R-hat 1.[0-9]+, effective size ", line) for line in lines)
 
 
 def test_a_run_that_lost_an_r_process_and_one_that_resumes_have_the_bytes_of_an_undisturbed_one(

@@ -23,7 +23,9 @@
 #' @param shrinkage Must be 0: the joint model has no shrinkage strength.
 #' @param effective_draws Bulk effective sample size to reach, for every fraction of every stratum and of all together.
 #' @param threads Number of threads, of which up to four are used; results do not depend on it.
-#' @param progress `NULL` or a function that is called as `progress(NA, algorithm, done, total)` after each fit.
+#' @param progress `NULL` or a function that is called as `progress(NA, algorithm, done, total, line = NA)` after
+#'   each fit, and during a fit with a line of text that says how far it is: whenever the quality of the draws
+#'   is measured, and every 15 seconds. `function(..., line) if (!is.na(line)) message(line)` shows it.
 #' @param budget Density evaluations that each fit may take at most.
 #'
 #' @return A list as that of [calibrate_batch()]. Draws belong together over strata: draw `d` of every row of `fits` of

@@ -1,5 +1,6 @@
 #include <cpp11.hpp>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,42 @@ vacal::joint::JointProblem read_joint_problem(const cpp11::list& x) {
   return out;
 }
 
+// What R is told while it waits: each fit's end, and of the fit that runs a line after each check, and every 15 s.
+class Progress {
+ public:
+  Progress(SEXP callback, const std::vector<vacal::AlgorithmModel>& models, std::size_t n_strata, int n_fits)
+      : callback_(callback), models_(models), n_strata_(n_strata), n_fits_(n_fits) {}
+
+  void after_fit(std::size_t k) {
+    tell(k, static_cast<int>(k) + 1, NA_STRING);
+    checks_ = 0;
+  }
+
+  void heartbeat(std::size_t k, const vacal::joint::JointStatus& now) {
+    cpp11::check_user_interrupt();
+    const auto time = std::chrono::steady_clock::now();
+    if (now.checks == checks_ && time - last_ < std::chrono::seconds(15)) return;
+    checks_ = now.checks;
+    last_ = time;
+    const std::string line = "joint fit " + batch::fit_name(models_, k) + ", " + vacal::joint::with_commas(n_strata_) +
+                             (n_strata_ == 1 ? " stratum: " : " strata: ") + vacal::joint::words(now);
+    tell(k, static_cast<int>(k), cpp11::r_string(line));
+  }
+
+ private:
+  void tell(std::size_t k, int done, const cpp11::r_string& line) const {
+    if (Rf_isNull(callback_)) return;
+    cpp11::function call(callback_);
+    call(NA_INTEGER, batch::fit_name(models_, k).c_str(), done, n_fits_, "line"_nm = writable::strings({line}));
+  }
+
+  SEXP callback_;
+  const std::vector<vacal::AlgorithmModel>& models_;
+  std::size_t n_strata_;
+  int n_fits_, checks_ = 0;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
 writable::doubles to_r(const std::vector<double>& x) { return writable::doubles(x.begin(), x.end()); }
 
 }  // namespace
@@ -119,13 +156,10 @@ cpp11::writable::list calibrate_joint_(cpp11::list data, cpp11::list settings, i
   vacal::Settings s = batch::read_settings(settings);
   s.work.budget = static_cast<long long>(cpp11::as_cpp<double>(settings["budget"]));
   const int total = static_cast<int>(models.size() + (s.ensemble ? 1 : 0));
-  const auto after_fit = [&](std::size_t k) {
-    if (Rf_isNull(progress)) return;
-    cpp11::function call(progress);
-    call(NA_INTEGER, batch::fit_name(models, k).c_str(), static_cast<int>(k) + 1, total);
-  };
-  const JointResult result =
-      vacal::joint::JointCalibration(strata, models, s, threads, after_fit, [] { cpp11::check_user_interrupt(); }).run();
+  Progress told(progress, models, strata.size(), total);
+  const auto after_fit = [&](std::size_t k) { told.after_fit(k); };
+  const auto heartbeat = [&](std::size_t k, const vacal::joint::JointStatus& now) { told.heartbeat(k, now); };
+  const JointResult result = vacal::joint::JointCalibration(strata, models, s, threads, after_fit, heartbeat).run();
   const std::size_t n_draws = static_cast<std::size_t>(s.work.draws);
   return {"estimates"_nm = batch::estimates_columns(result.strata, models),
           "quantiles"_nm = batch::quantile_values(result.strata, s.quantiles.size()),
@@ -145,7 +179,7 @@ cpp11::writable::list sample_joint_(cpp11::list problem, cpp11::list work) {
                                   cpp11::as_cpp<int>(work["threads"])};
   const vacal::Key key{static_cast<std::uint64_t>(cpp11::as_cpp<double>(work["seed"])), 0, 0};
   const vacal::joint::JointFit fit =
-      vacal::joint::JointSampler(data, w, key, [] { cpp11::check_user_interrupt(); }).run();
+      vacal::joint::JointSampler(data, w, key, [](const vacal::joint::JointStatus&) { cpp11::check_user_interrupt(); }).run();
   return {"p"_nm = to_r(fit.p),
           "m"_nm = to_r(fit.m),
           "pi"_nm = to_r(fit.pi),

@@ -30,10 +30,12 @@ struct JointResult {
   std::vector<JointSummary> fits;  // algorithms in order, then the ensemble if asked for
 };
 
+// after_fit and heartbeat are given the fit's index among JointResult::fits; both may throw to stop.
 class JointCalibration {
  public:
   JointCalibration(const std::vector<Stratum>& strata, const std::vector<AlgorithmModel>& models, const Settings& settings,
-                   int threads, std::function<void(std::size_t)> after_fit, std::function<void()> heartbeat)
+                   int threads, std::function<void(std::size_t)> after_fit,
+                   std::function<void(std::size_t, const JointStatus&)> heartbeat)
       : strata_(strata), models_(models), settings_(settings), threads_(threads), after_fit_(std::move(after_fit)),
         heartbeat_(std::move(heartbeat)), n_(strata.front().counts.front().size()) {
     for (std::size_t k = 0; k < models.size(); ++k) {
@@ -70,7 +72,7 @@ class JointCalibration {
     JointSummary summary;
     if (member.standing == Standing::calibrated) {
       const std::vector<int> causes = causes_in(member.calibrated);
-      summary = fit(estimates, models_[k].name, {k}, causes, reasons, pooled_.counts[k]);
+      summary = fit(estimates, k, {k}, causes, reasons, pooled_.counts[k]);
     } else if (member.standing != Standing::no_deaths) {
       pass_through(estimates, detail::reason_of(member.standing), reasons);
     }
@@ -110,7 +112,7 @@ class JointCalibration {
     } else if (causes.empty()) {
       pass_through(estimates, detail::reason_of(Standing::too_few_causes), reasons);
     } else {
-      summary = fit(estimates, "ensemble", algorithms, causes, reasons, members.pooled);
+      summary = fit(estimates, models_.size(), algorithms, causes, reasons, members.pooled);
     }
     for (std::size_t s = 0; s < estimates.size(); ++s) {
       Estimate& e = estimates[s];
@@ -163,16 +165,16 @@ class JointCalibration {
     return out;
   }
 
-  // One joint fit of these algorithms; sets the estimates of all strata.
-  JointSummary fit(std::vector<Estimate>& estimates, const std::string& name, const std::vector<std::size_t>& algorithms,
+  // One joint fit of these algorithms, that of index `at`; sets the estimates of all strata.
+  JointSummary fit(std::vector<Estimate>& estimates, std::size_t at, const std::vector<std::size_t>& algorithms,
                    const std::vector<int>& causes, const std::vector<std::string>& reasons,
                    const std::vector<double>& pooled) {
     JointSummary summary;
     try {
       const JointProblem data = problem(algorithms, causes);
       const JointWork work{settings_.work.draws, settings_.work.effective_draws, settings_.work.budget, threads_};
-      const Key key{settings_.seed, hash_text("joint"), hash_text(name)};
-      JointFit drawn = JointSampler(data, work, key, heartbeat_).run();
+      const Key key{settings_.seed, hash_text("joint"), hash_text(at < models_.size() ? models_[at].name : "ensemble")};
+      JointFit drawn = JointSampler(data, work, key, [&](const JointStatus& now) { heartbeat_(at, now); }).run();
       if (drawn.publishable()) {
         publish(estimates, drawn, causes, reasons, pooled);
         summary.misfits = misfits(data, drawn, algorithms, causes);
@@ -290,7 +292,7 @@ class JointCalibration {
   const Settings& settings_;
   int threads_;
   std::function<void(std::size_t)> after_fit_;
-  std::function<void()> heartbeat_;
+  std::function<void(std::size_t, const JointStatus&)> heartbeat_;
   std::size_t n_;
   Stratum pooled_;  // counts summed over the strata
   std::vector<Member> members_;

@@ -16,6 +16,7 @@
 #include "diagnostics.hpp"
 #include "joint_metric.hpp"
 #include "joint_posterior.hpp"
+#include "joint_status.hpp"
 #include "nuts.hpp"
 #include "types.hpp"
 
@@ -28,6 +29,7 @@ constexpr double rhat_nation = 1.01;             // to reach; for the worst of m
 constexpr double rhat_published = 1.02;
 constexpr double rhat_hopeless = 1.1;           // above it after `patience` transitions a chain: give up
 constexpr int patience = 2000;
+constexpr int warm_up_stages[] = {50, 50, 150};  // transitions of each
 constexpr long long default_budget = 5000000;
 
 struct JointWork {
@@ -163,10 +165,15 @@ struct JointChain {
 // Four chains from dispersed starts, in as many threads as are given; the draws do not depend on the threads.
 class JointSampler {
  public:
-  JointSampler(const JointProblem& problem, const JointWork& work, const Key& key, std::function<void()> heartbeat)
-      : density_(problem), work_(work), team_(std::min(work.threads, n_chains), std::move(heartbeat)),
+  // The heartbeat is called in the caller's thread, many times a second and after each check; it may throw to stop.
+  JointSampler(const JointProblem& problem, const JointWork& work, const Key& key,
+               std::function<void(const JointStatus&)> heartbeat)
+      : density_(problem), work_(work), heartbeat_(std::move(heartbeat)),
+        team_(std::min(work.threads, n_chains), [this] { report(); }),
         weight_(deaths_by_stratum(problem)), c_(density_.n_causes()), s_(density_.n_strata()) {
     if (work_.budget <= 0) work_.budget = default_budget;
+    status_.asked = work_.effective_draws;
+    for (const int transitions : warm_up_stages) status_.expected += transitions;
     for (int c = 0; c < n_chains; ++c) chains_.emplace_back(density_, key, c + 1);
   }
 
@@ -176,6 +183,9 @@ class JointSampler {
     JointFit fit;
     fit.budget = work_.budget;
     int length = least_transitions;
+    status_.warm_up = false;
+    status_.expected = length;
+    transitions_ = 0;
     for (int done = 0;;) {
       team_.run(n_chains, [&](int i) { sample(chains_[i], length - done); });
       done = length;
@@ -185,8 +195,10 @@ class JointSampler {
       fit.converged = fit.nation.reached(rhat_nation, work_.effective_draws) &&
                       fit.strata.reached(rhat_published, work_.effective_draws);
       const bool hopeless = done >= patience && std::max(fit.nation.rhat, fit.strata.rhat) > rhat_hopeless;
-      if (fit.converged || hopeless || fit.evaluations >= work_.budget) break;
       const double factor = 1.1 * work_.effective_draws / std::max(least, 1.0);
+      const bool last = fit.converged || hopeless || fit.evaluations >= work_.budget;
+      note_check(fit, done, last ? 1 : std::max(1.2, factor), least);
+      if (last) break;
       length = static_cast<int>(done * std::min(2.0, std::max(1.2, factor))) + 1;
     }
     if (!fit.converged) fit.reason = shortfall(fit);
@@ -195,6 +207,21 @@ class JointSampler {
   }
 
  private:
+  void report() {
+    status_.done = transitions_ / n_chains;
+    heartbeat_(status_);
+  }
+
+  // factor: how many times as many transitions are needed, by this check.
+  void note_check(const JointFit& fit, int done, double factor, double least) {
+    const double affordable = static_cast<double>(work_.budget) / static_cast<double>(fit.evaluations);
+    ++status_.checks;
+    status_.expected = static_cast<int>(done * std::max(1.0, std::min(factor, affordable)));
+    status_.rhat = std::max(fit.nation.rhat, fit.strata.rhat);
+    status_.effective = least;
+    report();
+  }
+
   static std::vector<double> deaths_by_stratum(const JointProblem& problem) {
     std::vector<double> deaths;
     double total = 0;
@@ -249,9 +276,8 @@ class JointSampler {
   // at the modes, then where the chains are.
   void warm_up() {
     for (JointChain& chain : chains_) chain.step.restart(0.2);
-    adapt(50);
-    for (const int transitions : {50, 150}) {
-      add_curvatures();
+    for (const int& transitions : warm_up_stages) {
+      if (&transitions != warm_up_stages) add_curvatures();
       adapt(transitions);
     }
     step_size_ = 0;
@@ -267,6 +293,7 @@ class JointSampler {
       for (int t = 0; t < transitions && !team_.stopping(); ++t) {
         chain.advance(chain.step.current());
         chain.align(reference_);
+        ++transitions_;
       }
     });
   }
@@ -282,6 +309,7 @@ class JointSampler {
     for (int t = 0; t < transitions && !team_.stopping(); ++t) {
       chain.advance(step_size_ * jitter(chain.rng));
       chain.record();
+      ++transitions_;
     }
   }
 
@@ -356,6 +384,9 @@ class JointSampler {
 
   JointPosterior density_;
   JointWork work_;
+  std::function<void(const JointStatus&)> heartbeat_;
+  JointStatus status_;
+  std::atomic<int> transitions_{0};  // of the warm-up, then of the sampling, over all chains
   Team team_;
   std::vector<double> weight_, reference_, curvature_;
   int c_, s_;

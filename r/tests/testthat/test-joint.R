@@ -145,3 +145,25 @@ test_that("what the joint model does not have is refused", {
   counts <- array(1, c(5000, 1, 5), list(paste0("s", 1:5000), "a", causes5))
   expect_error(refused(), "fit groups of strata", class = "vacal_input_error")
 })
+
+test_that("progress tells how far a fit is and when it ends, changes no result, and its errors end the run", {
+  run <- function(...) {
+    alphas <- list(a = synthetic_alpha())
+    calibrate_joint(joint_counts(3, deaths = 200, alphas = alphas), alphas, "prior", ensemble = FALSE,
+                    do_not_calibrate = list(a = "other"), draws = 100, effective_draws = 100, ...)
+  }
+  seen <- list()
+  told <- run(progress = function(stratum, algorithm, done, total, line) {
+    seen[[length(seen) + 1]] <<- list(stratum, algorithm, done, total, line)
+  })
+  expect_identical(told, run())
+  lines <- vapply(seen, `[[`, "", 5)
+  expect_identical(tail(seen, 1), list(list(NA_integer_, "a", 1L, 1L, NA_character_)))
+  expect_match(lines[-length(lines)], "^joint fit a, 3 strata: [0-9,]+ (of about [0-9,]+ )?transitions, R-hat 1\\.[0-9]{3}, effective size [0-9,]+ of 100$")
+  calls <- 0
+  expect_error(run(progress = function(..., line) {
+    calls <<- calls + 1
+    stop("enough")
+  }), "enough")
+  expect_identical(calls, 1)
+})
