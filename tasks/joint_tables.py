@@ -14,6 +14,8 @@ from tasks.schema import ALL, ENSEMBLE
 
 BORROWED = "borrowed_from_other_strata"
 NOT_PUBLISHED = "joint_fit_not_published"
+DIVERGENT = 0.01
+"""Share of a fit's transitions above which divergences call for caution."""
 _R_BORROWED, _R_NOT_PUBLISHED = "no_deaths_borrowed_from_other_strata", "not published: "
 _OF_AN_ESTIMATE = ("mean", "sd", "not_calibrated_reason", "calibrated_deaths", "ensemble_deaths")
 
@@ -56,6 +58,12 @@ def plain_reasons(fits: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[bool]]:
     reasons[borrowed] = None
     reasons[reasons.str.startswith(_R_NOT_PUBLISHED, na=False)] = NOT_PUBLISHED
     return reasons, borrowed
+
+
+def divergent(result: BatchResult) -> set[str]:
+    """Algorithms (or the ensemble) of whose joint fit more transitions diverged than DIVERGENT."""
+    fits = result.joint_fits.to_pylist() if result.joint_fits is not None else []
+    return {fit["algorithm"] for fit in fits if fit["divergences"] > DIVERGENT * fit["transitions"]}
 
 
 def misfit_of(result: BatchResult, fits: pd.DataFrame) -> list[str | None]:

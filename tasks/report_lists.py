@@ -106,7 +106,9 @@ def fits(view: View, units: Sequence[Unit], at_most: int, say: Words) -> Table:
     rows = [_fit_row(view, unit, algorithm, say) for _, unit, algorithm in found[:at_most]]
     verdicts = [view.verdict(unit, algorithm) for _, unit, algorithm in found[:at_most]]
     head = [say(f"columns.{name}") for name in names]
-    return Table(say("report.fits"), head, rows, frozenset((3, 4, 5, 6)), verdicts)
+    totals = any(unit.is_total for _, unit, _ in found[:at_most])
+    note = say("report.fits_totals") if totals else ""
+    return Table(say("report.fits"), head, rows, frozenset((3, 4, 5, 6)), verdicts, note=note)
 
 
 def _fit_row(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:

@@ -22,6 +22,7 @@ from tasks.figures_style import Picture
 from tasks.figures_trends import trend_pictures
 from tasks.inline_svg import inline
 from tasks.report_contrasts import contrasts
+from tasks.report_joint import joint_fits
 from tasks.report_tables import Table
 from tasks.schema import ENSEMBLE, split_flags
 from tasks.verdict_rules import VERDICTS
@@ -347,6 +348,7 @@ def _diagnostics(view: View, say: Words) -> dict[str, Any]:
     return {
         "caveats": lists.caveats(view, say),
         "failures": lists.failures(view, FAILURES, say),
+        "joint_fits": joint_fits(view, say),
         "fits": lists.fits(view, view.units, FITS, say),
         "fits_limited": say("report.fits_limited", shown=FITS, number=say.number(total))
         if total > FITS

@@ -23,6 +23,7 @@ IF_MUCH = (  # flags that part of the strata pass on
     "country_served_by_other",
     "not_converged",
     "misfit",
+    "divergences",
     "borrowed_from_other_strata",
 )
 IF_ALL = ("path_correction_stalled", "not_calibrated")  # flags whose words hold only if all strata have them

@@ -196,6 +196,7 @@ SHARES = {
     "share_not_calibrated": "strata that are not calibrated",
     "share_not_converged": "strata whose sampler did not converge",
     "share_misfit": "strata whose data do not fit the model",
+    "share_divergences": "strata of a joint fit with many divergences",
     "share_borrowed_from_other_strata": "strata without deaths, whose estimate is from the others",
 }
 _JOINT_FITS = (
@@ -211,6 +212,7 @@ _JOINT_FITS = (
     Column("ess_bulk_strata", REAL, "Smallest bulk effective sample size of a stratum's fraction, in draws."),
     Column("ess_tail_strata", REAL, "Smallest tail effective sample size of a stratum's fraction, in draws."),
     Column("divergences", COUNT, "Divergent transitions."),
+    Column("transitions", COUNT, "Transitions of all chains, without the warm-up."),
     Column("acceptance", REAL, "Acceptance rate, 0 to 1."),
     Column("relabelled", REAL, "Share of draws at which causes changed places (docs/joint.md), 0 to 1."),
     Column("evaluations", COUNT, "Evaluations of the density."),

@@ -14,6 +14,7 @@ from tasks.chunks import Chunk
 from tasks.engine import BatchResult, Floats
 from tasks.joint_tables import (
     BORROWED,
+    divergent,
     joint_fit_rows,
     misfit_of,
     misfit_rows,
@@ -28,7 +29,7 @@ TOO_FEW = "too_few_deaths"
 NOT_FITTED = ("not_fitted", "failed")
 
 _FIT_FLAGS = ("path_correction_stalled", "estimate_is_noop", "interval_unreliable")
-_NOT_IN_TABLE = ("disagrees", "algorithms_disagree", "borrowed", *_FIT_FLAGS)
+_NOT_IN_TABLE = ("disagrees", "algorithms_disagree", "borrowed", "divergent", *_FIT_FLAGS)
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def _fits(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
     fits["deaths"] = _deaths(chunk, fits)
     fits["reason"], fits["borrowed"] = plain_reasons(fits)
     fits["misfit_of"] = misfit_of(result, fits)
+    fits["divergent"] = fits["algorithm"].isin(divergent(result))
     if chunk.joint and not chunk.batch.path_correction:
         fits["lambda"] = None  # there was no search
     fits["flags"] = [_flags(fit, chunk) for fit in fits.to_dict("records")]
@@ -159,6 +161,8 @@ def _flags(fit: Mapping[Hashable, Any], chunk: Chunk) -> list[str]:
         flags.append("country_served_by_other")
     if isinstance(fit["misfit_of"], str):
         flags.append("misfit")
+    if fit["divergent"]:
+        flags.append("divergences")
     if fit["borrowed"]:
         flags.append(BORROWED)
     return flags

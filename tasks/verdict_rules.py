@@ -76,6 +76,9 @@ class VerdictRules(BaseModel):
         default="do_not_publish", description="The sampler fell short of its precision."
     )
     misfit: Severity = Field(default="with_caution", description="The deaths do not fit the joint model.")
+    divergences: Severity = Field(
+        default="with_caution", description="More than 1% of a joint fit's transitions diverged."
+    )
     borrowed_from_other_strata: Severity = Field(
         default="with_caution", description="No deaths: the joint model's estimate is from other strata."
     )

@@ -10,16 +10,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from joint_made import ALGORITHMS, PROVINCES, joint_request, write_input
 
 from tasks import job as steps
 from tasks.chunks import JOINT_SIZE, expected_seconds, run_seconds
-from tasks.engine import Batch
+from tasks.engine import JOINT_CHAINS, Batch, BatchResult
 from tasks.errors import InputError
 from tasks.job import Job
 from tasks.r_process import Pool
+from tasks.report import render_report
 from tasks.report_contrasts import contrasts
+from tasks.report_joint import joint_fits
+from tasks.schema import split_flags
 from tasks.store import Results, open_results
 from tasks.view import View
 from tasks.words import words
@@ -93,6 +97,8 @@ def test_each_fit_says_how_it_went(plain: Results) -> None:
     assert fits["published"].all()
     assert (fits["rhat_strata"] <= 1.02).all()
     assert (fits["phi_q025"] < fits["phi_q975"]).all()
+    assert (fits["divergences"] <= fits["transitions"]).all()
+    assert (fits["transitions"] % JOINT_CHAINS == 0).all()
     worst = plain.strata.groupby("algorithm")["ess_bulk"].min()
     assert worst["first"] == pytest.approx(fits.loc["first", "ess_bulk_strata"])
 
@@ -139,7 +145,8 @@ def test_a_stratum_without_deaths_borrows_from_the_others_and_says_so(plain: Res
 
 def test_contrasts_are_differences_of_the_joint_draws(plain: Results) -> None:
     rows = plain.contrasts
-    assert set(rows["flags"]) == {"", "borrowed_from_other_strata"}
+    flags = {flag for text in rows["flags"] for flag in split_flags(text)}
+    assert flags - {"divergences"} == {"borrowed_from_other_strata"}
     assert set(plain.csmf["level"]) == {"stratum", "nation", "year"}
     weights = plain.strata.groupby("stratum")["deaths_received"].first()
     draws = draws_of(plain, "ensemble", "infection")
@@ -183,6 +190,48 @@ def test_the_report_shows_the_surest_contrasts_first(plain: Results) -> None:
     assert len(sure) == (surest.notna()).sum()
     distances = [abs(p - 50) for p in sure]
     assert distances == sorted(distances, reverse=True)
+
+
+def test_the_report_shows_each_joint_fit_and_how_alike_its_strata_are(plain: Results) -> None:
+    (table,) = joint_fits(View(plain), words("en"))
+    assert [row[:3] for row in table.rows] == [
+        ["Mozambique, neonates", name, "6"] for name in (*ALGORITHMS, "Ensemble")
+    ]
+    fits = plain.table("joint_fits").to_pandas()
+    for row, fit in zip(table.rows, fits.itertuples(), strict=True):
+        assert row[3] == f"{fit.rhat_nation:.3f} / {fit.rhat_strata:.3f}"
+        assert row[5].startswith(f"{fit.divergences} (")
+        assert row[6] == f"{fit.phi_mean:,.0f} ({fit.phi_q025:,.0f}\N{EN DASH}{fit.phi_q975:,.0f})"
+        mean, low, high = (
+            100 * (0.16 / (1 + phi)) ** 0.5 for phi in (fit.phi_mean, fit.phi_q975, fit.phi_q025)
+        )
+        assert row[7] == f"\N{PLUS-MINUS SIGN}{mean:.0f} ({low:.0f}\N{EN DASH}{high:.0f})"
+    page = render_report(plain)
+    assert "Joint fits" in page
+    assert "not part of the published method" in page
+
+
+def test_many_divergences_call_for_caution_in_strata_and_totals(
+    computed: Callable[..., Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = steps.calibrate_batch
+
+    def with_divergences(*args: Any, **named: Any) -> BatchResult:
+        result = real(*args, **named)
+        assert result.joint_fits is not None
+        fits = result.joint_fits.to_pandas()
+        share = fits["algorithm"].map({"first": 0.011, "second": 0.009, "ensemble": 0.0})
+        fits["divergences"] = (share * fits["transitions"]).round().astype(int)
+        return replace(result, joint_fits=pa.Table.from_pandas(fits, preserve_index=False))
+
+    monkeypatch.setattr(steps, "calibrate_batch", with_divergences)
+    results = computed(roll_ups=[[]])
+    for table in (results.strata, results.rollups):
+        flagged = table[table["flags"].str.contains("divergences")]
+        assert set(flagged["algorithm"]) == {"first"}
+        assert len(flagged) == sum(table["algorithm"] == "first")
+        assert set(flagged["verdict"]) <= {"with_caution", "do_not_publish"}
+        assert flagged["verdict_reasons"].str.contains("More than 1% of the sampler's transitions").all()
 
 
 def test_a_contrast_has_the_reasons_of_both_sides(plain: Results) -> None:

@@ -33,8 +33,8 @@
 #'   stratum without deaths has an estimate from the others, with the reason `"no_deaths_borrowed_from_other_strata"`.
 #'   In addition:
 #' * `joint_fits`: data frame, one row per fit (algorithm or `"ensemble"`): `converged`, `published`, `reason`, R-hat and
-#'   effective sizes for all strata together (`_nation`) and worst over strata (`_strata`), `divergences`,
-#'   `acceptance`, `relabelled` (share of draws at which causes changed places, see the documentation of the joint
+#'   effective sizes for all strata together (`_nation`) and worst over strata (`_strata`), `divergences` among the
+#'   `transitions` of all chains, `acceptance`, `relabelled` (share of draws at which causes changed places, see the documentation of the joint
 #'   model), `evaluations`, `budget`, and mean and 95% interval of `phi`.
 #' * `misfit`: data frame, one row per fit, stratum and algorithm with deaths: posterior-predictive `p_value` of Pearson's
 #'   statistic, `misfit` (`p_value` below 0.005: the counts are not what this model produces) and `causes` (VA causes

@@ -20,7 +20,7 @@ writable::list fit_columns(const JointResult& result, const std::vector<vacal::A
   writable::strings algorithm, reason;
   writable::doubles nation_rhat, nation_bulk, nation_tail, strata_rhat, strata_bulk, strata_tail, relabelled, acceptance,
       evaluations, budget, phi_mean, phi_low, phi_high;
-  writable::integers divergences;
+  writable::integers divergences, transitions;
   writable::logicals converged, published;
   for (std::size_t k = 0; k < result.fits.size(); ++k) {
     const JointSummary& fit = result.fits[k];
@@ -37,6 +37,7 @@ writable::list fit_columns(const JointResult& result, const std::vector<vacal::A
     strata_bulk.push_back(d.strata.ess_bulk);
     strata_tail.push_back(d.strata.ess_tail);
     divergences.push_back(d.divergences);
+    transitions.push_back(d.transitions);
     acceptance.push_back(d.acceptance);
     relabelled.push_back(d.relabelled);
     evaluations.push_back(static_cast<double>(d.evaluations));
@@ -48,7 +49,7 @@ writable::list fit_columns(const JointResult& result, const std::vector<vacal::A
   return {"algorithm"_nm = algorithm, "converged"_nm = converged, "published"_nm = published, "reason"_nm = reason,
           "rhat_nation"_nm = nation_rhat, "ess_bulk_nation"_nm = nation_bulk, "ess_tail_nation"_nm = nation_tail,
           "rhat_strata"_nm = strata_rhat, "ess_bulk_strata"_nm = strata_bulk, "ess_tail_strata"_nm = strata_tail,
-          "divergences"_nm = divergences, "acceptance"_nm = acceptance, "relabelled"_nm = relabelled,
+          "divergences"_nm = divergences, "transitions"_nm = transitions, "acceptance"_nm = acceptance, "relabelled"_nm = relabelled,
           "evaluations"_nm = evaluations, "budget"_nm = budget, "phi_mean"_nm = phi_mean, "phi_q025"_nm = phi_low,
           "phi_q975"_nm = phi_high};
 }

@@ -58,7 +58,7 @@ struct JointFit {
   std::vector<Quality> by_stratum;
   double acceptance = 0, relabelled = 0;  // relabelled: share of draws whose causes changed places
   long long evaluations = 0, budget = 0;
-  int divergences = 0;
+  int divergences = 0, transitions = 0;  // of all chains, without the warm-up
   bool converged = false;
   std::string reason;  // what is missing, where not converged
   bool publishable() const { return std::max(nation.rhat, strata.rhat) <= rhat_published; }
@@ -343,7 +343,8 @@ class JointSampler {
     for (const Quality& q : fit.by_stratum) fit.strata.include({q.rhat, q.ess_bulk, q.ess_tail});
     fit.evaluations = fit.divergences = 0;
     fit.acceptance = fit.relabelled = 0;
-    const double recorded = static_cast<double>(n_chains * chains_[0].phi.size());
+    fit.transitions = static_cast<int>(n_chains * chains_[0].phi.size());
+    const double recorded = fit.transitions;
     for (const JointChain& chain : chains_) {
       fit.evaluations += chain.evaluations;
       fit.divergences += chain.divergences;
