@@ -19,11 +19,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.errors import EngineError, InputError
-from tasks.r_process import LAST_LINES, Pool, Send, own_pool
+from tasks.r_process import LAST_LINES, Pool, Send, TimedOutError, own_pool
 from tasks.settings import settings
 
 JOINT_CHAINS = 4
 """Chains of a joint fit."""
+
+MORE_TIME = (
+    "; a joint fit is not tried again, as it would take as long: give it more time (VACAL_R_TIMEOUT), fewer "
+    "effective_draws, or fewer strata a fit (joint_groups)"
+)
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, str, int, int], None]
@@ -132,9 +137,9 @@ def calibrate_batch(
             env=r_environment(settings().r_library),
         )
     except EngineError as error:
-        if not last:
-            raise
-        raise type(error)("\n".join([str(error), "R's last lines:", *last])) from error
+        timed_out = batch.matrix_sharing == "joint" and isinstance(error, TimedOutError)
+        told = f"{error}{MORE_TIME if timed_out else ''}"
+        raise type(error)("\n".join([told, *(["R's last lines:", *last] if last else ())])) from error
     return result
 
 

@@ -84,10 +84,10 @@ def checksums(results: Results) -> dict[str, str]:
     return {file["path"]: file["sha256"] for file in results.manifest["files"]}
 
 
-def r_processes() -> list[int]:
-    """The R processes of this process."""
+def r_processes(parent: int | None = None) -> list[int]:
+    """The R processes of this process, or of another."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
+        ["ps", "-o", "pid=,args=", "--ppid", str(parent or os.getpid())], capture_output=True, text=True
     )
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "tasks.r_process" in line]
 

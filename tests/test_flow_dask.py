@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
+from joint_made import joint_request, write_input
 
 from flows.calibrate import calibrate, task_runner
 from tasks import store
@@ -59,6 +60,17 @@ def request_for(tmp_path: Path, output: str) -> CalibrationRequest:
 def files(results: Results) -> dict[str, bytes]:
     folder = Path(results.uri)
     return {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+
+
+def test_a_joint_run_equals_the_local_run_byte_for_byte(cluster: LocalCluster, tmp_path: Path) -> None:
+    write_input(tmp_path)
+    asked = {"algorithms": ["first"], "bad_records": "reject", "joint_groups": ["year"], "roll_ups": [[]]}
+    local = open_results(calibrate(joint_request(tmp_path, **asked, output=str(tmp_path / "local"))))
+    settings = Settings(runner="dask", dask_address=cluster.scheduler_address)
+    on_cluster = calibrate.with_options(task_runner=task_runner(settings))
+    distributed = open_results(on_cluster(joint_request(tmp_path, **asked, output=str(tmp_path / "dask"))))
+    assert len(local.table("joint_fits")) == 2
+    assert files(distributed) == files(local)
 
 
 def test_a_run_that_loses_a_worker_equals_the_local_run_byte_for_byte(

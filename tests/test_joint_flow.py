@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from typing import Any
 import pytest
 from flow_made import artifacts_of, checksums, r_processes
 from joint_made import joint_request, write_input
+from prefect.settings import PREFECT_API_URL
 
 from flows import calibrate as module
 from flows.calibrate import IncompleteError, calibrate
@@ -114,9 +119,35 @@ def test_a_run_none_of_whose_fits_ends_has_no_results(
     with_little_time(monkeypatch, {"2021", "2022"})
     state = calibrate(request_for(algorithms=["first"], bad_records="reject"), return_state=True)
     assert (state.type.value, state.name) == ("FAILED", "Failed")
+    assert "it would take as long: give it more time (VACAL_R_TIMEOUT)" in (state.message or "")
     with pytest.raises(EngineError, match="no stratum could be calibrated"):
         state.result()
     assert store.list_runs(request_for().output) == []
+
+
+@pytest.mark.parametrize("how", ["cancelled", "killed"])
+def test_a_run_that_ends_in_the_middle_of_a_joint_fit_takes_its_r_process_with_it(
+    request_for: Any, tmp_path: Path, how: str
+) -> None:
+    request = request_for(algorithms=["first"], bad_records="reject", effective_draws=1_000_000)
+    written = tmp_path / "request.json"
+    written.write_text(request.model_dump_json())
+    flow = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("killed_flow.py")), str(written), "0"],
+        env={**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert flow.stdout is not None
+    assert any("joint fit first, 6 strata: " in line for line in flow.stdout)
+    (r,) = map(os.pidfd_open, r_processes(flow.pid))
+    if how == "cancelled":  # as Prefect's worker ends a flow run
+        os.killpg(flow.pid, signal.SIGTERM)
+    else:
+        os.kill(flow.pid, signal.SIGKILL)
+    assert select.select([r], [], [], 30)[0], "R goes on"
+    os.close(r)
+    flow.communicate(timeout=60)
+    assert store.list_runs(request.output) == []
 
 
 def test_a_fit_whose_chains_disagree_ends_the_run_in_a_state_that_is_not_green(
