@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.causes import AGE_GROUPS
+from tasks.causes import AGE_GROUPS, nearest
 from tasks.countries import OTHER, name_key, resolve_country
 from tasks.errors import InputError
 
@@ -79,7 +79,10 @@ class Inventory:
         Raises InputError where the inventory has none, saying what it has instead.
         """
         found = [m for m in self.entries if name_key(m.algorithm) == name_key(algorithm)]
-        self._need(found, f"algorithm {algorithm!r}", self.algorithms())
+        if not found:
+            near = nearest(algorithm, self.algorithms(), limit=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(self._lacks(f"algorithm {algorithm!r}", self.algorithms()) + hint)
         found = [m for m in found if m.age_group in (None, age_group)]
         self._need(found, f"age group {age_group!r} of {algorithm}", self.age_groups())
         types = sorted({m.type for m in found})

@@ -54,7 +54,7 @@ def _row(row: Mapping[str, Any], columns: Sequence[str], say: Words) -> list[str
         say.cause(row["cause"]),
         _points(row["difference"], say),
         interval if trusted else NOTHING,
-        say.percent(row["probability_higher"]) if trusted else NOTHING,
+        say.probability(row["probability_higher"]) if trusted else NOTHING,
         say(f"verdicts_short.{row['verdict']}") if row["verdict"] else NOTHING,
     ]
 

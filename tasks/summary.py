@@ -247,26 +247,26 @@ def _moved(shown: pd.DataFrame, total: int) -> RenderableType:
     """The estimates that moved most; what all their strata have in common is said once, above them."""
     names = [stratum_in_words(stratum).split(", ") for stratum in shown["stratum"]]
     common = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, zip(*names, strict=False))]
-    rows = [
-        (
-            ", ".join(name[len(common) :]) or "all",
-            words("en").algorithm(row.algorithm),
-            words("en").cause(row.cause),
+    table = Table(pad_edge=False, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("before %", "after %", "change", "error", "sd"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("what (because of)")  # the only one that wraps where the terminal is narrow
+    for row, name in zip(shown.itertuples(), names, strict=True):
+        cause, algorithm = words("en").cause(row.cause), words("en").algorithm(row.algorithm)
+        what = ", ".join([*name[len(common) :], algorithm, cause])
+        because = f" ({row.why.replace(';', ', ')})" if row.why else ""
+        table.add_row(
             percent(row.mean_before),
             percent(row.mean_after),
             points(row.change),
             points(row.monte_carlo_error, sign=""),
             points(row.posterior_sd, sign=""),
-            row.verdict.replace("_", " "),
-            row.why.replace(";", ", "),
+            f"{what}: {row.verdict.replace('_', ' ')}{because}",
         )
-        for row, name in zip(shown.itertuples(), names, strict=True)
-    ]
-    figures = ("before %", "after %", "change", "sampling error", "posterior sd")
     return Group(
-        Text(f"\nThe {len(rows)} that moved most, of {total}: {', '.join(common)}"),
+        Text(f"\nThe {len(shown)} that moved most, of {total}: {', '.join(common)}"),
         Text("Change, sampling error and posterior sd are in percentage points.", style="italic"),
-        plain_table(("where", "algorithm", "cause", *figures, "verdict", "because of"), rows),
+        table,
     )
 
 
@@ -281,7 +281,7 @@ def plain_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     for position, column in enumerate(columns):
         numeric = bool(cells) and all(isinstance(row[position], int | float) for row in cells)
-        table.add_column(column, justify="right" if numeric else "left")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         table.add_row(*("-" if cell is None else str(cell) for cell in row))
     return table

@@ -109,6 +109,13 @@ class Words:
         shown = self.decimal(smallest if below else 100 * fraction, decimals)
         return ("<" if below else "") + shown + self.messages["numbers.percent"]
 
+    def probability(self, value: float | None) -> str:
+        """A posterior probability in whole percents; draws prove neither 0 nor 1: the ends are <1%, >99%."""
+        if value is None or _missing(value):
+            return NOTHING
+        sign = "<" if value < 0.01 else ">" if value > 0.99 else ""
+        return sign + self.percent(min(max(value, 0.01), 0.99))
+
     def interval(self, low: float | None, high: float | None, decimals: int = 0) -> str:
         """Two fractions as a range in percent, without the sign; empty where there is none."""
         if _missing(low) or _missing(high):

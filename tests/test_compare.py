@@ -147,8 +147,18 @@ def test_the_printed_comparison_says_why_and_shows_the_largest_moves(tmp_path: P
     shown = [line.split() for line in text.splitlines()]
     assert ["engine", "vacal", "0.1.0", "0.2.0"] in shown
     assert any(line[:1] == ["large"] and line[-1] == "1" for line in shown)
-    assert all(shown in text for shown in ("Malaria", "55.3", "65.3", "+10.00"))
+    assert all(shown in text for shown in ("Malaria: large (engine)", "55.3", "65.3", "+10.00"))
     assert "The 1 that moved most, of 1: Children (1–59 months), Mozambique, Gaza, 2023" in text
+
+
+def test_the_printed_comparison_cuts_nothing_off_in_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    after = stored(tmp_path, moved("mean", 0.1), "moz-2", input={"checksum": "b" * 64})
+    console = Console(file=io.StringIO(), width=80)
+    console.print(describe_comparison(compare(stored(tmp_path), after)))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert all(shown in text for shown in ("before %", "after %", "55.3", "65.3", "+10.00"))
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_comparison_in_which_nothing_moved_says_how_far_the_farthest_was_from_that(tmp_path: Path) -> None:

@@ -269,7 +269,8 @@ def test_other_asked_for_by_name_is_no_surprise(made: Inventory) -> None:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        (("neonate", "tariff", "Mali"), "no matrix of algorithm 'tariff'; it has: eava, insilicova"),
+        (("neonate", "tariff", "Mali"), "no matrix of algorithm 'tariff'; it has: eava, insilicova$"),
+        (("neonate", "insilico", "Mali"), "it has: eava, insilicova; did you mean insilicova?"),
         (("adult", "eava", "Mali"), "no matrix of age group 'adult' of eava; it has: neonate, child"),
         (("neonate", "eava", "Malli"), "'Malli' is not a country; nearest names: Mali"),
     ],

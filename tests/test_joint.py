@@ -186,7 +186,7 @@ def test_the_report_shows_the_surest_contrasts_first(plain: Results) -> None:
     (table,) = contrasts(View(plain), words("pt"))
     assert table.rows[0][:3] == ["Mozambique, recém-nascidos", "2021 \N{RIGHTWARDS ARROW} 2022", "infection"]
     surest = plain.contrasts.query("algorithm == 'ensemble'")["probability_higher"]
-    sure = [float(row[5].rstrip("%").lstrip("<").strip()) for row in table.rows]
+    sure = [float(row[5].rstrip("%").lstrip("<>")) for row in table.rows]
     assert len(sure) == (surest.notna()).sum()
     distances = [abs(p - 50) for p in sure]
     assert distances == sorted(distances, reverse=True)

@@ -127,6 +127,24 @@ def test_study_causes_keep_their_order_after_the_broad_ones():
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "<1%"),
+        (0.0099, "<1%"),
+        (0.01, "1%"),
+        (0.5, "50%"),
+        (0.99, "99%"),
+        (0.9975, ">99%"),
+        (1.0, ">99%"),
+    ],
+)
+def test_a_posterior_probability_is_never_said_to_be_0_or_1(value, shown):
+    assert words("en").probability(value) == words("pt").probability(value) == shown
+    assert words("fr").probability(value) == shown.replace("%", "\xa0%")
+    assert words("en").probability(None) == "\N{EM DASH}"
+
+
+@pytest.mark.parametrize(
     ("language", "percent", "number", "small"),
     [
         ("en", "43.7%", "12,345", "<0.1%"),
