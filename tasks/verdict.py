@@ -58,6 +58,7 @@ class _Judge:
         self.by_fit: dict[_Key, list[dict[str, Any]]] = defaultdict(list)
         for row in self.estimates:
             self.by_fit[_key(row)].append(row)
+        self.passed_through = self._passed_through_by_members()
         self.shared = {key: self._reasons_of_fit(key) for key in {*self.fits, *self.by_fit}}
 
     def of_estimates(self) -> list[list[Reason]]:
@@ -65,9 +66,11 @@ class _Judge:
         return [self.shared[_key(row)] + self._reasons_of_cause(row) for row in self.estimates]
 
     def of_fits(self, table: pa.Table) -> list[list[Reason]]:
-        """Reasons of each row of `strata` or `rollups`, with the causes on which algorithms disagree."""
+        """Reasons of each row of `strata` or `rollups`, with the causes on which algorithms disagree last."""
         return [
-            self.shared.get(key, []) + self._disagreement(self.by_fit[key])
+            self.shared.get(key, [])
+            + self._certain_members(self.passed_through.get(key, {}))
+            + self._disagreement(self.by_fit[key])
             for key in map(_key, _rows(table, ("level", _STRATUM, "algorithm")))
         ]
 
@@ -84,6 +87,18 @@ class _Judge:
             key: (largest.get(key[:2], deaths) if key[2] == "ensemble" else deaths)
             for key, deaths in own.items()
         }
+
+    def _passed_through_by_members(self) -> dict[_Key, dict[str, list[str]]]:
+        """Of each ensemble the causes that it calibrates and calibrated members pass through, by member."""
+        calibrated = {(_key(row), row["cause"]) for row in self.estimates if row["status"] == "calibrated"}
+        members = {key for key, _ in calibrated}
+        found: dict[_Key, dict[str, list[str]]] = defaultdict(dict)
+        for row in self.estimates:
+            member, ensemble = _key(row), (*_key(row)[:2], "ensemble")
+            passed = row["status"] == "passed_through" and member in members
+            if passed and (ensemble, row["cause"]) in calibrated:
+                found[ensemble].setdefault(row["algorithm"], []).append(row["cause"])
+        return found
 
     def _reasons_of_fit(self, key: _Key) -> list[Reason]:
         fit, rows, rules = self.fits.get(key, {}), self.by_fit[key], self.rules
@@ -118,7 +133,16 @@ class _Judge:
             found.append(Reason("algorithms_disagree", self.rules.algorithms_disagree, value=row["cause"]))
         if row["status"] == "passed_through" and not self._not_calibrated(_key(row)):
             found.append(Reason("passed_through", self.rules.passed_through))
-        return _serious(found)
+        members = self.passed_through.get(_key(row), {})
+        own = {member: [row["cause"]] for member, causes in members.items() if row["cause"] in causes}
+        return _serious([*self._certain_members(own), *found])
+
+    def _certain_members(self, members: Mapping[str, list[str]]) -> list[Reason]:
+        """The reason that members of an ensemble pass causes through, as in "eava (ipre, pneumonia)"."""
+        if not members:
+            return []
+        value = ", ".join(f"{member} ({', '.join(causes)})" for member, causes in members.items())
+        return _serious([Reason("member_passed_through", self.rules.member_passed_through, value=value)])
 
     def _not_calibrated(self, key: _Key) -> bool:
         return any(reason.rule == "not_calibrated" for reason in self.shared[key])

@@ -54,6 +54,10 @@ class VerdictRules(BaseModel):
     zero_causes: Severity = Field(
         default="with_caution", description="No death from one of the calibrated causes."
     )
+    member_passed_through: Severity = Field(
+        default="with_caution",
+        description="A member of the ensemble keeps its raw fraction of a cause that is calibrated.",
+    )
     passed_through: Severity = Field(default="with_caution", description="The cause keeps its raw fraction.")
     illustrative: Severity = Field(
         default="do_not_publish", description="Illustrative misclassification matrices."

@@ -36,6 +36,8 @@ def _value(rule: str, value: str, say: Words) -> str:
         return say.percent(float(share)) + (f" ({say.algorithm(algorithm)})" if algorithm else "")
     if rule == "zero_causes":
         return say.listing(map(say.cause, value.split(",")))
+    if rule == "member_passed_through":
+        return say.series(_by_algorithm(value, say))
     if rule in ("deaths", "ess"):
         return say.number(float(value))
     return say.decimal(float(value), 3 if rule == "rhat" else 2)
@@ -59,6 +61,8 @@ def _sentence(rule: str, limit: str, value: str, say: Words) -> str:
         return say(f"verdict_reasons.{rule}", value=say.listing(map(say.cause, value.split(","))))
     if rule == "no_result":
         return say(f"verdict_reasons.{rule}", value=say.or_plain(f"reasons.{value or 'unknown'}"))
+    if rule == "member_passed_through":
+        return say(f"verdict_reasons.{rule}", value=say.series(_by_algorithm(value, say)))
     if rule == "passed_through":
         return say("verdict_reasons.passed_through")
     return say(f"flags.{rule}") + _because(rule, value, say)
@@ -76,15 +80,15 @@ def _because(rule: str, value: str, say: Words) -> str:
     if not value:
         return ""
     if rule == "misfit":
-        return " " + say("verdict_reasons.misfit_of", value=say.series(_misfits(value, say)))
+        return " " + say("verdict_reasons.misfit_of", value=say.series(_by_algorithm(value, say)))
     if rule == "interval_unreliable":
         return " " + say("verdict_reasons.members", value=say.listing(map(say.algorithm, value.split(","))))
     return " " + say("verdict_reasons.because", value=say.or_plain(f"reasons.{value}"))
 
 
-def _misfits(value: str, say: Words) -> Iterator[str]:
-    """Each algorithm that does not fit, with its causes, from "eava (ipre, pneumonia), interva"."""
-    for algorithm, causes in re.findall(r"([^,( ]+)(?: \(([^)]*)\))?", value):
+def _by_algorithm(value: str, say: Words) -> Iterator[str]:
+    """Each algorithm with its causes in words, from "eava (ipre, pneumonia), interva"."""
+    for algorithm, causes in re.findall(r"([^,(]+?)(?: \(([^)]*)\))?(?:, |$)", value):
         name, named = say.algorithm(algorithm), [say.cause(cause) for cause in causes.split(", ") if cause]
         yield (
             say("verdict_reasons.misfit_one", algorithm=name, causes=say.listing(named)) if named else name

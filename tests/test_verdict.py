@@ -167,6 +167,33 @@ def test_a_cause_passed_through_is_with_caution_and_does_not_taint_the_fit():
     assert judged(tables(rows=rows))[0] == "publishable"
 
 
+def test_an_ensemble_whose_member_passes_a_cause_through_names_both_and_taints_that_cause_alone():
+    passed = {"status": "passed_through", "sd": None, "q025": None, "q975": None}
+    other = {"cause": "other", **passed}
+    parts = [
+        tables(rows=[{"cause": "ipre"}, {"cause": "malaria"}, other], algorithm="ensemble"),
+        tables(rows=[{"cause": "ipre"}, {"cause": "malaria"}, other], algorithm="eava"),
+        tables(rows=[{"cause": "ipre"}, {"cause": "malaria", **passed}, other], algorithm="my coder"),
+        tables(
+            {"status": "not_calibrated", "flags": "not_calibrated"},
+            [{"cause": "ipre", **passed}, {"cause": "malaria", **passed}, {**other}],
+            algorithm="interva",
+        ),
+    ]
+    out = add_verdicts({name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]})
+    csmf = {(row["algorithm"], row["cause"]): row for row in out["csmf"].to_pylist()}
+    malaria = csmf["ensemble", "malaria"]
+    assert malaria["verdict"] == "with_caution"
+    assert malaria["verdict_codes"] == "member_passed_through::my coder (malaria)"
+    assert malaria["verdict_reasons"].endswith("outside those of the other algorithms: my coder, Malaria.")
+    assert csmf["ensemble", "ipre"]["verdict"] == csmf["eava", "malaria"]["verdict"] == "publishable"
+    assert csmf["ensemble", "other"]["verdict_codes"] == "passed_through::"
+    whole = {row["algorithm"]: row for row in out["strata"].to_pylist()}
+    assert whole["ensemble"]["verdict_codes"] == malaria["verdict_codes"]
+    assert whole["eava"]["verdict"] == whole["my coder"]["verdict"] == "publishable"
+    assert reasons_in_words(malaria["verdict_codes"], words("fr"))[0].endswith(" : my coder, Paludisme.")
+
+
 def test_a_zero_count_in_a_calibrated_cause_is_named():
     rows = [{"cause": "pneumonia", "deaths": 0}, {"cause": "prematurity"}]
     out = add_verdicts(tables(rows=rows))["csmf"].to_pylist()
