@@ -38,7 +38,8 @@ _FRACTIONS = (
     "difference", "probability_higher",
 )  # fmt: skip
 _COLOURS = {
-    "publishable": "#e8f3e9", "with_caution": "#fff3d9", "mean_only": "#fff3d9", "do_not_publish": "#fdecea",
+    "publishable": "#e8f3e9", "publishable_narrow": "#e8f3e9", "with_caution": "#fff3d9",
+    "mean_only": "#fff3d9", "do_not_publish": "#fdecea",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.report_tables import Table
 from tasks.schema import ALL, COMPARED, ENSEMBLE, split_flags
-from tasks.view import View, trusts_interval
+from tasks.view import View, shown_verdict, trusts_interval
 from tasks.words import NOTHING, Words
 
 SHOWN = 40
@@ -55,7 +55,7 @@ def _row(row: Mapping[str, Any], columns: Sequence[str], say: Words) -> list[str
         _points(row["difference"], say),
         interval if trusted else NOTHING,
         say.probability(row["probability_higher"]) if trusted else NOTHING,
-        say(f"verdicts_short.{row['verdict']}") if row["verdict"] else NOTHING,
+        say(f"verdicts_short.{shown_verdict(row)}") if row["verdict"] else NOTHING,
     ]
 
 

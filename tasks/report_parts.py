@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from tasks import report_lists as lists
 from tasks import report_tables as tables
-from tasks.captions import provenance, unit_title, warnings
+from tasks.captions import ensemble_note, provenance, unit_title, warnings
 from tasks.figures_csmf import csmf_picture
 from tasks.figures_map import map_pictures
 from tasks.figures_matrix import matrix_picture
@@ -136,8 +136,14 @@ def sections(view: View, say: Words, boundaries: str | None) -> dict[str, Any]:
         **_methods(view, say),
         "citations": CITATIONS,
         "provenance": _provenance(view, say),
-        "verdicts": [verdict for verdict in SHOWN if verdict in VERDICTS or view.totals],
+        "verdicts": _verdicts(view),
     }
+
+
+def _verdicts(view: View) -> list[str]:
+    """The verdicts that readers may meet on the page."""
+    only = {"mean_only": bool(view.totals), "publishable_narrow": ENSEMBLE in view.algorithms}
+    return [verdict for verdict in SHOWN if only.get(verdict, True)]
 
 
 def main_units(view: View) -> list[Unit]:
@@ -155,7 +161,9 @@ def summary_sentences(view: View, say: Words) -> list[str]:
     number = {verdict: say.number(counts[verdict]) for verdict in VERDICTS}
     sentences = warnings(view, say)
     if len(view.strata) > 1:
-        sentences.append(say("report.in_brief_counts", number=say.number(len(view.strata)), **number))
+        counted = say("report.in_brief_counts", number=say.number(len(view.strata)), **number)
+        narrow = ensemble_note(map(view.main, view.strata), say) if counts["publishable"] else []
+        sentences.append(" ".join([counted, *narrow]))
     return sentences
 
 

@@ -127,7 +127,8 @@ def verdict_counts(view: View, units: Sequence[Unit], say: Words) -> Table:
     for algorithm in view.algorithms:
         counts = Counter(view.verdict(unit, algorithm) for unit in units if view.fit(unit, algorithm))
         rows.append([say.algorithm(algorithm), *(say.number(counts[verdict]) for verdict in VERDICTS)])
-    return Table(say("report.counts_caption"), head, rows, frozenset((1, 2, 3)))
+    note = " ".join(ensemble_note(view.algorithms, say))
+    return Table(say("report.counts_caption"), head, rows, frozenset((1, 2, 3)), note=note)
 
 
 def overview(view: View, units: Sequence[Unit], caption: str, say: Words) -> Table:

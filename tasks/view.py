@@ -21,9 +21,9 @@ from tasks.words import Words, in_order
 MISSING = "(missing)"
 NO_INTERVAL = "*"
 """Behind a share whose interval is known to be too narrow and therefore not shown."""
-SHOWN = ("publishable", "with_caution", "mean_only", "do_not_publish")
-"""What a reader is told, from the best to the worst: the verdicts, and the one for caution that is about an
-interval known to be too narrow."""
+SHOWN = ("publishable", "publishable_narrow", "with_caution", "mean_only", "do_not_publish")
+"""What a reader is told, from the best to the worst: the verdicts; that of an ensemble with nothing else
+against it; and the one for caution that is about an interval known to be much too narrow."""
 _AGES: dict[str, int] = {age_group: place for place, age_group in enumerate(AGE_GROUPS)}
 
 
@@ -226,6 +226,8 @@ class View:
 def shown_verdict(row: Mapping[str, Any]) -> str:
     """The verdict of an estimate or a fit as its reader is told it: one of SHOWN."""
     verdict = str(row.get("verdict") or "do_not_publish")
+    if verdict == "publishable" and row.get("algorithm") == ENSEMBLE:
+        return "publishable_narrow"
     narrow = row.get("status") != "passed_through" and not trusts_interval(row)
     return "mean_only" if verdict == "with_caution" and narrow else verdict
 

@@ -117,7 +117,9 @@ def test_the_overview_holds_the_main_result_of_every_stratum(runs, pages):
             head = next(t["head"] for t in page.tables if t["rows"] and cells in t["rows"])
             quoted = cells[head.index("Pneumonia")]
             assert abs(percent(quoted.split(" ")[0]) - row.mean) <= 0.005
-            assert cells[head.index("Verdict")] == words("en")(f"verdicts_short.{row.verdict}")
+            verdict = shown_verdict(row._asdict())
+            assert verdict != "publishable"
+            assert cells[head.index("Verdict")] == words("en")(f"verdicts_short.{verdict}")
 
 
 def test_the_totals_are_those_of_the_table(runs, pages):
@@ -278,6 +280,22 @@ def test_an_ensemble_shows_the_deaths_received_and_says_that_its_intervals_are_t
     assert text.count(say("report.ensemble_note")) == 2  # table in brief, table in full; pictures wrap it
     single = " ".join(Page(pages("single-algorithm")).text)
     assert say("report.ensemble_note") not in single
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "verdict", "told"),
+    [
+        ("eava", "publishable", "publishable"),
+        ("ensemble", "publishable", "publishable_narrow"),
+        ("ensemble", "with_caution", "with_caution"),
+        ("ensemble", "do_not_publish", "do_not_publish"),
+    ],
+)
+def test_publishable_stands_beside_no_ensemble_without_its_narrow_interval(algorithm, verdict, told):
+    row = {"algorithm": algorithm, "verdict": verdict, "flags": "", "status": "calibrated"}
+    assert shown_verdict(row) == told
+    for language in LANGUAGES:
+        assert f"verdicts.{told}" in words(language).messages
 
 
 def test_what_each_algorithm_says_stands_beside_a_disagreement(runs):
