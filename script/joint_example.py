@@ -114,11 +114,11 @@ def tell_changes(runs: dict[str, Results], folder: Path, algorithm: str) -> None
         )
 
 
-def draw(totals: dict[str, pd.DataFrame]) -> Figure:
+def draw(totals: dict[str, pd.DataFrame], algorithm: str) -> Figure:
     """Truth and both intervals for each cause of the nation."""
     say = words("en")
     rows = totals["joint"].query("level == 'nation'").sort_values("true_csmf")
-    figure = Figure(figsize=(figures_style.WIDTH, 0.62 * len(rows) + 1.3), layout="constrained")
+    figure = Figure(figsize=(figures_style.WIDTH, 0.62 * len(rows) + 1.6), layout="constrained")
     axes = figure.add_subplot()
     looks = {
         "per_stratum": (0.17, figures_style.PALETTE[1], "s"),
@@ -150,7 +150,13 @@ def draw(totals: dict[str, pd.DataFrame]) -> Figure:
         )
         for n, text in SHARINGS.items()
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=1)
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        title=f"Causes of death of newborns in a simulated nation, by {say.algorithm(algorithm)}",
+        title_fontproperties={"weight": "bold"},
+        alignment="left",
+    )
     return figure
 
 
@@ -172,7 +178,7 @@ def main() -> None:
     tell_changes(runs, asked.folder, asked.algorithm)
     if asked.picture:
         with figures_style.style():
-            draw(totals).savefig(asked.picture, dpi=160, metadata={"Software": None})
+            draw(totals, asked.algorithm).savefig(asked.picture, dpi=160, metadata={"Software": None})
 
 
 if __name__ == "__main__":
