@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from build_joint import contrasts, joint_fits
 
 from tasks.causes import BROAD_CAUSES
 from tasks.schema import ALL, SHARES, conform
@@ -51,6 +52,7 @@ class Case:
     every_flag: bool = False
     failures: bool = False
     all_fail: bool = False
+    joint: bool = False
     seed: int = 1
     rules: VerdictRules = field(default_factory=VerdictRules)
 
@@ -83,9 +85,7 @@ def _description(case: Case, maker: _Maker) -> dict[str, Any]:
             "algorithms": list(case.algorithms),
             "ensemble": case.ensemble,
             "matrix": {"type": "prior", "source": "illustrative" if case.illustrative else "inventory"},
-            "path_correction": True,
-            "shrinkage": 0.0,
-            "matrix_sharing": "per_stratum",
+            **_model(case),
             "roll_ups": [list(level) for level in case.roll_ups],
             "seed": case.seed,
             "verdict_rules": case.rules.model_dump(),
@@ -108,6 +108,11 @@ def _description(case: Case, maker: _Maker) -> dict[str, Any]:
         "records": {},
         "warnings": [],
     }
+
+
+def _model(case: Case) -> dict[str, Any]:
+    sharing, shrinkage = ("joint", None) if case.joint else ("per_stratum", 0.0)
+    return {"matrix_sharing": sharing, "path_correction": not case.joint, "shrinkage": shrinkage}
 
 
 class _Maker:
@@ -142,14 +147,15 @@ class _Maker:
             "inventory_version": "1" if case.illustrative else "2.2",
             "inventory_checksum": "ef" * 32,
             "illustrative": case.illustrative,
-            "matrix_sharing": "per_stratum",
             "matrix_type": "prior",
-            "path_correction": True,
-            "shrinkage": 0.0,
+            **_model(case),
         }
         rows = {"csmf": self.csmf, "strata": self.strata, "records": self.records, "matrices": self.matrices}
         if self.rollups:
             rows["rollups"] = self.rollups
+        if case.joint:
+            rows["joint_fits"] = list(joint_fits(self.strata, list(case.columns), case.country))
+            rows["contrasts"] = list(contrasts(self.csmf, "year"))
         return {
             name: conform(name, _columns(part), strata_columns=tuple(case.columns), constants=constants)
             for name, part in rows.items()
@@ -219,7 +225,7 @@ class _Maker:
             "status": "failed" if fails else "calibrated",
             "reason": "the solution of the matrix did not converge" if fails else None,
             "matrix_country": self.case.country,
-            "lambda": None if algorithm == "ensemble" or fails else lam,
+            "lambda": None if algorithm == "ensemble" or fails or self.case.joint else lam,
             "unreliable_because": "eava"
             if "interval_unreliable" in flags and algorithm == "ensemble"
             else None,
@@ -290,7 +296,8 @@ class _Maker:
             weights = {row["stratum"]: received[row["stratum"]] for row in own}
             lost = {row["stratum"] for row in own if row["status"] == "no_result"}
             total, left = sum(weights.values()), sum(weights[s] for s in lost)
-            flags = ["rollup_interval_too_narrow", *(["rollup_incomplete"] if lost else [])]
+            flags = ["rollup_incomplete"] if lost else []
+            flags += [] if self.case.joint else ["rollup_interval_too_narrow"]
             self.rollups.append({
                 **identity, "level": level, "algorithm": algorithm, "strata": len(weights), "flags": flags,
                 "strata_fitted": len(weights) - len(lost), "weight": float(total),

@@ -31,6 +31,10 @@ CASES = {
         "failed-in-part", columns={"province": PROVINCES}, roll_ups=([],), deaths=(60, 700), failures=True
     ),
     "failed": Case("failed", all_fail=True),
+    "joint": Case(
+        "joint", columns={"province": PROVINCES, "year": YEARS}, roll_ups=([], ["province"], ["year"]),
+        deaths=(100, 2000), joint=True,
+    ),
 }  # fmt: skip
 
 

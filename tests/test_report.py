@@ -38,6 +38,12 @@ CASES = {
     "every-flag": EVERY_FLAG,
     "failed-in-part": Case("part", columns={"province": PROVINCES}, failures=True, roll_ups=([],)),
     "failed": Case("failed", all_fail=True),
+    "joint": Case(
+        "joint",
+        columns={"province": PROVINCES, "year": ("2021", "2022")},
+        roll_ups=([], ["year"]),
+        joint=True,
+    ),
 }
 
 
@@ -296,6 +302,24 @@ def test_publishable_stands_beside_no_ensemble_without_its_narrow_interval(algor
     assert shown_verdict(row) == told
     for language in LANGUAGES:
         assert f"verdicts.{told}" in words(language).messages
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_joint_run_shows_its_fits_and_differences_in_every_language(pages, language):
+    say, page = words(language), Page(pages("joint", language))
+    fits = page.table(say("report.joint_fits"))["rows"]
+    assert [cells[1] for cells in fits] == ["EAVA", "InSilicoVA", "InterVA", say("algorithms.ensemble")]
+    assert say("flag_names.divergences") in fits[0][0]
+    assert say("reasons.joint_fit_not_published") in fits[3][0]
+    assert fits[3][6:] == ["\N{EM DASH}"] * 2
+    differences = page.table(f"{say('report.contrasts')} · {say('algorithms.ensemble')}")["rows"]
+    assert len(differences) == 5
+    assert {cells[6] for cells in differences} == {say("verdicts_short.publishable_narrow")}
+    diagnostics = page.table(say("report.fits"))
+    assert diagnostics["rows"]
+    text = " ".join(page.text)
+    assert say("report.fits_totals") in text
+    assert say("report.methods_joint") in text
 
 
 def test_what_each_algorithm_says_stands_beside_a_disagreement(runs):
