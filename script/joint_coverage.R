@@ -10,14 +10,14 @@ settings <- read_options(list(
 # Draws (draws x strata x causes) of a fit, and whether it was published.
 independent_draws <- function(data) {
   fit <- calibrate_batch(data$counts, data$alphas, "prior", do_not_calibrate = lapply(data$alphas, function(a) character()),
-                         rule = "fixed", path_correction = FALSE, shrinkage = 0, draws = 1000, effective_draws = 400,
+                         rule = "fixed", path_correction = FALSE, shrinkage = 0, draws = 1000, effective_draws = 200,
                          keep_draws = TRUE, threads = settings$threads)
   wanted <- if (length(data$alphas) > 1) "ensemble" else names(data$alphas)
   list(p = aperm(fit$draws[fit$fits$algorithm == wanted, , , drop = FALSE], c(2, 1, 3)), rhat = max(fit$fits$rhat), published = TRUE)
 }
 
 joint_draws <- function(data) {
-  fit <- vacal:::sample_joint(data$counts, data$alphas, draws = 1000, effective_draws = 200, budget = 400000,
+  fit <- vacal:::sample_joint(data$counts, data$alphas, draws = 1000, effective_draws = 150, budget = 400000, rhat = 1.02,
                               threads = settings$threads)
   list(p = fit$p, rhat = fit$rhat, published = fit$rhat <= 1.02)
 }

@@ -17,11 +17,12 @@ illustrative_alpha <- function(algorithm, names = causes) {
   matrix(rates * runif(n, 20, 60), n, dimnames = list(names, names))
 }
 
-truths <- c("model", "similar", "unlike", "outlier", "noise")
+truths <- c("model", "similar", "unlike", "outlier", "noise", "prior")
 
 # Fractions of the strata (strata x causes) of a truth.
 #   model: phi and pi from their priors; similar: phi = 50; unlike: each stratum uniform on the simplex;
-#   outlier: similar, but for the last stratum; noise: as model, and every stratum has matrices of its own (tau = 100).
+#   outlier: similar, but for the last stratum; noise: as model, and every stratum has matrices of its own (tau = 100);
+#   prior: as model, and counts scatter as its prior says. In the others they are multinomial.
 draw_fractions <- function(truth, n_strata, n_causes) {
   pi <- draw_dirichlet(rep(1, n_causes))
   phi <- if (truth %in% c("similar", "outlier")) 50 else exp(rnorm(1, 3, 1))
@@ -39,15 +40,18 @@ simulate_strata <- function(truth, n_algorithms, n_strata, deaths, names = cause
     set.seed(seed)
     m <- lapply(alphas, draw_matrix)
     at <- draw_fractions(truth, n_strata, n)
+    kappa <- if (truth == "prior") exp(rnorm(n_algorithms, 7, 1.5)) else rep(Inf, n_algorithms)
     deaths <- rep_len(deaths, n_strata)
     counts <- array(0, c(n_strata, n_algorithms, n), list(paste0("s", seq_len(n_strata)), names(alphas), names))
     for (s in seq_len(n_strata)) {
       for (k in seq_len(n_algorithms)) {
         rates <- if (truth == "noise") draw_matrix(100 * m[[k]]) else m[[k]]
-        counts[s, k, ] <- rmultinom(1, deaths[s], at$p[s, ] %*% rates)
+        q <- drop(at$p[s, ] %*% rates)
+        if (is.finite(kappa[k])) q <- draw_dirichlet(pmax(kappa[k] * q, 1e-6))
+        counts[s, k, ] <- rmultinom(1, deaths[s], q)
       }
     }
-    c(at, list(counts = counts, alphas = alphas, m = m, deaths = deaths))
+    c(at, list(counts = counts, alphas = alphas, m = m, kappa = kappa, deaths = deaths))
   }
 }
 

@@ -7,8 +7,8 @@ settings <- read_options(list(
 ))
 
 ranks <- function(data, seed) {
-  fit <- vacal:::sample_joint(data$counts, data$alphas, draws = 400, effective_draws = 200, budget = 1e6, seed = seed,
-                              threads = settings$threads)
+  fit <- vacal:::sample_joint(data$counts, data$alphas, draws = 400, effective_draws = 200, budget = 1e6, rhat = 1.02,
+                              seed = seed, threads = settings$threads)
   n <- ncol(data$p)
   weight <- share(data$deaths)
   rank_of <- function(draws, truth) (sum(draws < truth) + 0.5) / (length(draws) + 1)
@@ -17,6 +17,7 @@ ranks <- function(data, seed) {
   }
   cbind(set = seed, algorithms = settings$algorithms, strata = settings$strata, rhat = fit$rhat, rbind(
     data.frame(quantity = "phi", rank = rank_of(fit$phi, data$phi)),
+    data.frame(quantity = "kappa", rank = rank_of(fit$kappa[, 1], data$kappa[1])),
     each("pi", fit$pi, data$pi),
     each("nation", apply(fit$p, c(1, 3), function(x) sum(x * weight)), drop(weight %*% data$p)),
     each("first", matrix(fit$p[, 1, ], ncol = n), data$p[1, ]),
@@ -30,7 +31,7 @@ if (settings$table == "") {
   for (seed in setdiff(seq(settings$first, length.out = settings$sets), done)) {
     set.seed(seed)
     deaths <- round(exp(runif(settings$strata, log(settings$least), log(settings$most))))
-    rows <- ranks(simulate_strata("model", settings$algorithms, settings$strata, deaths)(seed), seed)
+    rows <- ranks(simulate_strata("prior", settings$algorithms, settings$strata, deaths)(seed), seed)
     fresh <- !file.exists(settings$out)
     write.table(rows, settings$out, sep = ",", row.names = FALSE, col.names = fresh, append = !fresh)
   }

@@ -226,7 +226,13 @@ _JOINT_FITS = (
 _MISFIT = (
     Column("algorithm", TEXT, "The fit: a CCVA algorithm, or `ensemble`."),
     Column("member", TEXT, "The algorithm whose deaths are compared with what the fit expects."),
-    Column("p_value", REAL, "Posterior-predictive p-value of Pearson's statistic."),
+    Column("p_value", REAL, "Posterior-predictive p-value of Pearson's statistic, relative to the scatter."),
+    Column(
+        "scatter",
+        REAL,
+        "Factor by which the variance of such counts exceeds that of multinomial ones, as matrices differ between "
+        "strata; 1: they do not.",
+    ),
     Column("misfit", YES_NO, "Whether it is below 0.005: the model does not produce such deaths."),
     Column(
         "causes",

@@ -17,6 +17,13 @@ ALPHAS = {
 }
 TRUTH = {"2021": (0.55, 0.30, 0.15), "2022": (0.40, 0.45, 0.15)}
 PROVINCES = ("Gaza", "Sofala", "Tete")
+# Each year's deaths are the other cause to the first algorithm, and the same to the second.
+CONTRADICTORY = {
+    (province, year, algorithm): counts
+    for province in PROVINCES
+    for year, first in (("2021", [3900, 100, 10]), ("2022", [100, 3900, 10]))
+    for algorithm, counts in (("first", first), ("second", [3900, 100, 10]))
+}
 
 
 def deaths_of(place: tuple[str, str], algorithm: str, deaths: int = 400) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from joint_made import ALGORITHMS, PROVINCES, joint_request, write_input
+from joint_made import ALGORITHMS, CONTRADICTORY, PROVINCES, joint_request, write_input
 
 from tasks import job as steps
 from tasks.chunks import JOINT_SIZE, expected_seconds, run_seconds
@@ -278,14 +278,6 @@ def test_algorithms_that_contradict_each_other_are_flagged_with_their_causes(
     assert tete["flags"].str.contains("misfit").all()
     fits = results.table("joint_fits").to_pandas().set_index("algorithm")
     assert fits.loc["ensemble", "strata_misfit"] == 1
-
-
-CONTRADICTORY = {
-    (province, year, algorithm): counts
-    for province in PROVINCES
-    for year in ("2021", "2022")
-    for algorithm, counts in (("first", [390, 10, 10]), ("second", [10, 390, 10]))
-}
 
 
 def test_a_fit_whose_chains_disagree_is_a_failure_with_its_reason_and_the_others_are_published(

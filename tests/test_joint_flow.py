@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from flow_made import artifacts_of, checksums, r_processes
-from joint_made import joint_request, write_input
+from joint_made import CONTRADICTORY, joint_request, write_input
 from prefect.settings import PREFECT_API_URL
 
 from flows import calibrate as module
@@ -153,12 +153,7 @@ def test_a_run_that_ends_in_the_middle_of_a_joint_fit_takes_its_r_process_with_i
 def test_a_fit_whose_chains_disagree_ends_the_run_in_a_state_that_is_not_green(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = [(p, y) for p in ("Gaza", "Sofala", "Tete") for y in ("2021", "2022")]
-    write_input(
-        tmp_path,
-        {(*place, "first"): [390, 10, 10] for place in places}
-        | {(*place, "second"): [10, 390, 10] for place in places},
-    )
+    write_input(tmp_path, CONTRADICTORY)
     prepare = module.steps.prepare
 
     def with_a_small_budget(request: CalibrationRequest) -> Job:

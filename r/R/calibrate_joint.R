@@ -36,8 +36,9 @@
 #'   effective sizes for all strata together (`_nation`) and worst over strata (`_strata`), `divergences` among the
 #'   `transitions` of all chains, `acceptance`, `relabelled` (share of draws at which causes changed places, see the documentation of the joint
 #'   model), `evaluations`, `budget`, and mean and 95% interval of `phi`.
-#' * `misfit`: data frame, one row per fit, stratum and algorithm with deaths: posterior-predictive `p_value` of Pearson's
-#'   statistic, `misfit` (`p_value` below 0.005: the counts are not what this model produces) and `causes` (VA causes
+#' * `misfit`: data frame, one row per fit, stratum and algorithm with deaths: `scatter` (posterior mean of the factor by
+#'   which the variance of counts exceeds that of multinomial ones, as matrices differ between strata; 1: they do not),
+#'   posterior-predictive `p_value` of Pearson's statistic relative to it, `misfit` (`p_value` below 0.005: the counts are not what this model produces) and `causes` (VA causes
 #'   more than 3 standard deviations from what is expected, separated by commas).
 #'
 #' @inheritSection calibrate_batch Errors
@@ -90,26 +91,30 @@ check_joint <- function(counts, shrinkage, draws) {
 }
 
 # Direct calls of the joint sampler and its density, for tests and studies; not exported. counts: strata x algorithms x
-# causes; matrices: list of causes x causes; calibrated: algorithms x causes.
+# causes; matrices: list of causes x causes; calibrated: algorithms x causes; scatter: whether counts scatter more than
+# multinomial ones.
 joint_problem <- function(counts, matrices, fixed = rep(FALSE, dim(counts)[2]),
-                          calibrated = array(TRUE, dim(counts)[2:3])) {
+                          calibrated = array(TRUE, dim(counts)[2:3]), scatter = TRUE) {
   list(
     counts = as.double(counts), matrices = lapply(matrices, as.double), fixed = as.logical(fixed),
-    calibrated = as.logical(calibrated)
+    calibrated = as.logical(calibrated), scatter = scatter
   )
 }
 
-# Draws as arrays: p draws x strata x causes, m draws x algorithms x causes x causes, pi draws x causes, phi.
-sample_joint <- function(counts, matrices, ..., draws = 4000, effective_draws = 1000, budget = 0, seed = 1, threads = 1) {
+# Draws as arrays: p draws x strata x causes, m draws x algorithms x causes x causes, pi draws x causes, kappa
+# draws x algorithms, phi.
+sample_joint <- function(counts, matrices, ..., draws = 4000, effective_draws = 1000, budget = 0, rhat = 1.01, seed = 1,
+                         threads = 1) {
   work <- list(
     draws = as.integer(draws), effective_draws = as.double(effective_draws), budget = as.double(budget),
-    seed = as.double(seed), threads = as.integer(threads)
+    rhat = as.double(rhat), seed = as.double(seed), threads = as.integer(threads)
   )
   result <- .Call(C_sample_joint_, joint_problem(counts, matrices, ...), work)
   n <- dim(counts)
   result$p <- aperm(array(result$p, c(n[3], n[1], draws)), 3:1)
   result$m <- aperm(array(result$m, c(n[3], n[3], n[2], draws)), 4:1)
   result$pi <- matrix(result$pi, ncol = n[3], byrow = TRUE)
+  result$kappa <- matrix(result$kappa, nrow = draws, byrow = TRUE)
   result
 }
 

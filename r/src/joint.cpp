@@ -58,7 +58,7 @@ writable::list fit_columns(const JointResult& result, const std::vector<vacal::A
 writable::list misfit_columns(const JointResult& result, const std::vector<vacal::AlgorithmModel>& models) {
   writable::strings fit_name, algorithm, causes;
   writable::integers stratum;
-  writable::doubles p_value;
+  writable::doubles p_value, scatter;
   writable::logicals misfit;
   for (std::size_t k = 0; k < result.fits.size(); ++k) {
     for (const vacal::joint::MisfitRow& row : result.fits[k].misfits) {
@@ -69,11 +69,12 @@ writable::list misfit_columns(const JointResult& result, const std::vector<vacal
       fit_name.push_back(cpp11::r_string(batch::fit_name(models, k)));
       algorithm.push_back(cpp11::r_string(models[row.algorithm].name));
       p_value.push_back(row.found.p_value);
+      scatter.push_back(row.found.scatter);
       misfit.push_back(cpp11::r_bool(row.found.misfit()));
       causes.push_back(batch::na_if_empty(text));
     }
   }
-  return {"stratum"_nm = stratum, "fit"_nm = fit_name, "algorithm"_nm = algorithm, "p_value"_nm = p_value,
+  return {"stratum"_nm = stratum, "fit"_nm = fit_name, "algorithm"_nm = algorithm, "p_value"_nm = p_value, "scatter"_nm = scatter,
           "misfit"_nm = misfit, "causes"_nm = causes};
 }
 
@@ -89,6 +90,7 @@ vacal::joint::JointProblem read_joint_problem(const cpp11::list& x) {
   out.pooled.n_causes = n;
   out.pooled.prior.assign(n, 1.0);
   out.counts.assign(s_total, {});
+  out.scatter = cpp11::as_cpp<bool>(x["scatter"]);
   for (int k = 0; k < k_total; ++k) {
     const cpp11::doubles m(matrices[k]);
     vacal::AlgorithmData data;
@@ -177,7 +179,7 @@ cpp11::writable::list sample_joint_(cpp11::list problem, cpp11::list work) {
   const vacal::joint::JointProblem data = read_joint_problem(problem);
   const vacal::joint::JointWork w{cpp11::as_cpp<int>(work["draws"]), cpp11::as_cpp<double>(work["effective_draws"]),
                                   static_cast<long long>(cpp11::as_cpp<double>(work["budget"])),
-                                  cpp11::as_cpp<int>(work["threads"])};
+                                  cpp11::as_cpp<int>(work["threads"]), cpp11::as_cpp<double>(work["rhat"])};
   const vacal::Key key{static_cast<std::uint64_t>(cpp11::as_cpp<double>(work["seed"])), 0, 0};
   const vacal::joint::JointFit fit =
       vacal::joint::JointSampler(data, w, key, [](const vacal::joint::JointStatus&) { cpp11::check_user_interrupt(); }).run();
@@ -185,6 +187,7 @@ cpp11::writable::list sample_joint_(cpp11::list problem, cpp11::list work) {
           "m"_nm = to_r(fit.m),
           "pi"_nm = to_r(fit.pi),
           "phi"_nm = to_r(fit.phi),
+          "kappa"_nm = to_r(fit.kappa),
           "rhat"_nm = std::max(fit.nation.rhat, fit.strata.rhat),
           "rhat_nation"_nm = fit.nation.rhat,
           "ess_bulk_nation"_nm = fit.nation.ess_bulk,

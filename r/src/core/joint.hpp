@@ -203,7 +203,7 @@ class JointCalibration {
     summary.phi_mean = std::accumulate(phi.begin(), phi.end(), 0.0) / static_cast<double>(phi.size());
     summary.phi_low = quantile_sorted(phi, 0.025);
     summary.phi_high = quantile_sorted(phi, 0.975);
-    for (auto* v : {&drawn.p, &drawn.m, &drawn.pi, &drawn.phi}) std::vector<double>().swap(*v);
+    for (auto* v : {&drawn.p, &drawn.m, &drawn.pi, &drawn.phi, &drawn.kappa}) std::vector<double>().swap(*v);
     summary.diagnostics = drawn;
     summary.fitted = true;
   }

@@ -7,14 +7,16 @@
 #include "special.hpp"
 
 // Whether counts are what the fitted model produces: posterior-predictive p-values of Pearson's statistic (Gelman, Meng
-// and Stern 1996), one for every stratum and algorithm.
+// and Stern 1996), relative to the scatter that the model allows, one for every stratum and algorithm.
 namespace vacal::joint {
 
 constexpr double misfit_below = 0.005;   // the p-value; it leans to 0.5, as the same counts were fitted
+constexpr double misfit_kappa = 100;     // scatter beyond that of this kappa is taken for misfit
 constexpr double misfit_residual = 3;    // a cause this many standard deviations from what is expected is named
 
 struct Misfit {
   double p_value = std::numeric_limits<double>::quiet_NaN();  // NaN without deaths
+  double scatter = 1;  // posterior mean of the factor by which counts vary more than multinomial ones, (kappa + n) / (kappa + 1)
   std::vector<double> residual;                                // C, in standard deviations; positive: more deaths than expected
   bool misfit() const { return p_value < misfit_below; }
 };
@@ -42,6 +44,8 @@ inline double chi_squared_tail(double x, double df) {
   return front * h;
 }
 
+inline double variance_factor(double kappa, double n) { return std::isinf(kappa) || n < 1 ? 1 : (kappa + n) / (kappa + 1); }
+
 // At every stratum and algorithm of a fit (s * K + k). The predictive distribution of Pearson's statistic at one draw is
 // taken as chi-squared on C - 1 degrees of freedom.
 inline std::vector<Misfit> find_misfit(const JointProblem& problem, const JointFit& fit) {
@@ -51,14 +55,17 @@ inline std::vector<Misfit> find_misfit(const JointProblem& problem, const JointF
   for (int s = 0; s < s_total; ++s) {
     for (int k = 0; k < k_total; ++k) {
       const double* a = &problem.counts[s][k * c];
-      double n = 0, p_value = 0;
+      double n = 0, p_value = 0, scatter = 0;
       for (int j = 0; j < c; ++j) n += a[j];
       Misfit misfit;
       std::vector<double> mean(c, 0.0), square(c, 0.0), within(c, 0.0);
       for (int d = 0; d < fit.draws && n > 0; ++d) {
         const double* p = &fit.p[(static_cast<std::size_t>(d) * s_total + s) * c];
         const double* m = &fit.m[(static_cast<std::size_t>(d) * k_total + k) * c * c];
+        const double kappa = fit.kappa[static_cast<std::size_t>(d) * k_total + k];
+        const double factor = variance_factor(std::max(kappa, misfit_kappa), n);
         double statistic = 0;
+        scatter += variance_factor(kappa, n) / fit.draws;
         for (int j = 0; j < c; ++j) {
           double q = 0;
           for (int i = 0; i < c; ++i) q += p[i] * m[i * c + j];
@@ -66,11 +73,12 @@ inline std::vector<Misfit> find_misfit(const JointProblem& problem, const JointF
           statistic += (a[j] - n * q) * (a[j] - n * q) / (n * q);
           mean[j] += n * q / fit.draws;
           square[j] += n * q * n * q / fit.draws;
-          within[j] += n * q * (1 - q) / fit.draws;
+          within[j] += factor * n * q * (1 - q) / fit.draws;
         }
-        p_value += chi_squared_tail(statistic, c - 1) / fit.draws;
+        p_value += chi_squared_tail(statistic / factor, c - 1) / fit.draws;
       }
       if (n > 0) misfit.p_value = p_value;
+      if (n > 0) misfit.scatter = scatter;
       for (int j = 0; j < c; ++j) {
         const double variance = within[j] + std::max(0.0, square[j] - mean[j] * mean[j]);
         misfit.residual.push_back(n > 0 ? (a[j] - mean[j]) / std::sqrt(variance + 1e-12) : 0);

@@ -21,18 +21,26 @@ namespace vacal::joint {
 
 // Many strata that share their matrices:
 //   M_k[i, ] ~ Dirichlet(alpha_k[i, ]);  p_s ~ Dirichlet(phi pi);  pi ~ Dirichlet(1, .., 1);
-//   log phi ~ Normal(3, 1);  a_sk ~ Multinomial(n_sk, M_k' p_s).
+//   log phi ~ Normal(3, 1);  a_sk ~ Dirichlet-multinomial(n_sk, kappa_k M_k' p_s),  log kappa_k ~ Normal(7, 1.5).
+// The last stands for a stratum's own matrix, which scatters about M_k: the larger kappa_k, the less. Its likelihood is
+// that of the double multinomial with the same mean and variance (Efron 1986, J. Am. Stat. Assoc. 81, 709-721): counts are
+// multiplied by w = (kappa + 1) / (kappa + n) in a multinomial likelihood, which is relative to that of the counts'
+// own fractions, times w^((C - 1) / 2).
 struct JointProblem {
   Problem pooled;  // counts summed over strata; the prior is that of pi
   std::vector<std::vector<double>> counts;  // by stratum: K x C, for the algorithms of the layout (with any deaths)
+  bool scatter = true;  // false, or a matrix that is known: a_sk ~ Multinomial(n_sk, M_k' p_s)
 };
 
 constexpr double mean_log_phi = 3, sd_log_phi = 1;
+constexpr double largest_phi = 1e8;  // 15 sd above the mean; far beyond, the log-density is lost in rounding errors
+constexpr double mean_log_kappa = 7, sd_log_kappa = 1.5;
 constexpr double guessed_phi = 20;  // about exp(mean_log_phi): sets the scale of coordinates only
 
 // One point in the terms of the model.
 struct JointPoint {
   double phi = 0;
+  std::vector<double> kappa;          // K; infinite where there is no scatter
   std::vector<double> pi;             // C
   std::vector<double> m;              // K x C x C
   std::vector<double> p;              // S x C
@@ -40,17 +48,33 @@ struct JointPoint {
 
 // Log-density and gradient, in coordinates of about unit scale: first those of phi, pi and the matrices (log-gamma
 // variables, bent where their shape is small; columns of matrices that the data pin down are straightened, see
-// ColumnShear), then C for every stratum (StratumKernel).
+// ColumnShear) and of the kappa, then C for every stratum (StratumKernel).
 class JointPosterior {
  public:
   explicit JointPosterior(const JointProblem& problem)
       : layout_(make_layout(problem.pooled)), c_(layout_.n_causes), k_(static_cast<int>(layout_.counts.size())),
         counts_(problem.counts), kernel_(make_kernel(c_, k_)) {
-    n_global_ = 1 + layout_.size();
     for (const auto& a : counts_) {
-      deaths_.push_back(0);
-      for (double x : a) deaths_.back() += x;
+      for (int k = 0; k < k_; ++k) {
+        double n = 0, log_fractions = 0;
+        for (int j = 0; j < c_; ++j) n += a[k * c_ + j];
+        for (int j = 0; j < c_; ++j) {
+          if (a[k * c_ + j] > 0) log_fractions += a[k * c_ + j] * log_of(a[k * c_ + j] / n);
+        }
+        deaths_.push_back(n);
+        log_fractions_.push_back(log_fractions);
+      }
     }
+    kappa_.assign(k_, std::numeric_limits<double>::infinity());
+    for (int k = 0; k < k_ && problem.scatter; ++k) {
+      if (freedom(k) == 0) continue;
+      scattered_.push_back(k);
+      freedom_.push_back(freedom(k));
+    }
+    n_global_ = 1 + layout_.size() + static_cast<int>(scattered_.size());
+    weight_.assign(k_, 1.0);
+    weighted_.assign(k_ * c_, 0.0);
+    by_log_kappa_.assign(scattered_.size(), 0.0);
     for (double alpha : layout_.alpha) {
       bends_.emplace_back(alpha);
       centre_.push_back(bends_.back().inverse(log_of(alpha)));
@@ -59,6 +83,7 @@ class JointPosterior {
     for (auto* v : {&log_y_, &y_, &slope_, &by_log_y_, &by_gamma_}) v->assign(padded(layout_.size()), 1.0);
     shared_.n_causes = c_;
     shared_.n_algorithms = k_;
+    shared_.by_log_counts.assign(k_, 0.0);
     shared_.m.assign(k_ * c_ * c_, 0.0);
     shared_.by_m = shared_.m;
     for (auto* v : {&shared_.b, &shared_.firm, &shared_.by_b}) v->assign(c_, 0.0);
@@ -80,23 +105,26 @@ class JointPosterior {
 
   double evaluate(const double* t, double* gradient) {
     double value = set_global(t);
+    if (!(shared_.phi < largest_phi)) return -std::numeric_limits<double>::infinity();
     std::fill(shared_.by_b.begin(), shared_.by_b.end(), 0.0);
     std::fill(shared_.by_m.begin(), shared_.by_m.end(), 0.0);
+    std::fill(by_log_kappa_.begin(), by_log_kappa_.end(), 0.0);
     shared_.by_phi = 0;
     for (int s = 0; s < n_strata(); ++s) {
       const int at = n_global_ + s * c_;
-      const double total = shared_.phi + deaths_[s];
+      const double total = weigh(s);
       value += std::visit(
           [&](auto& kernel) {
-            return kernel.evaluate(shared_, counts_[s].data(), total, &modes_[s * c_], t + at, gradient + at);
+            return kernel.evaluate(shared_, weighted_.data(), total, &modes_[s * c_], t + at, gradient + at);
           },
           kernel_);
       if (!std::isfinite(value)) {
         forget_modes();
         return -std::numeric_limits<double>::infinity();
       }
-      value += total * log_of(total) - log_gamma(total);
-      shared_.by_phi += log_of(total) + 1 - digamma(total);
+      const double by_total = log_of(total) + 1 - digamma(total);
+      value += total * log_of(total) - log_gamma(total) + scatter_constant(s, by_total);
+      shared_.by_phi += by_total;
     }
     value += n_strata() * dirichlet_constant();
     add_global_gradient(t, gradient);
@@ -108,6 +136,7 @@ class JointPosterior {
     set_global(t);
     JointPoint out;
     out.phi = shared_.phi;
+    out.kappa = kappa_;
     out.pi.resize(c_);
     out.m = shared_.m;
     for (int i = 0; i < c_; ++i) {
@@ -143,7 +172,7 @@ class JointPosterior {
     std::vector<double> t(padded(dimension()), 0.0);
     t[0] = rng.normal();
     set_coordinates(log_y, t.data());
-    for (int i = n_global_; i < dimension(); ++i) t[i] = rng.normal();
+    for (int i = 1 + layout_.size(); i < dimension(); ++i) t[i] = rng.normal();
     return t;
   }
 
@@ -194,7 +223,7 @@ class JointPosterior {
       const double shift = log_sum(to) - log_sum(row);
       for (int c = 0; c < row.length; ++c) log_y[to.offset + c] = old[row.offset + c] + shift;
     }
-    out[0] = t[0];
+    std::copy(t, t + n_global_, out.begin());
     set_coordinates(log_y, out.data());
     set_global(out.data());
     for (int s = 0; s < n_strata(); ++s) {
@@ -202,9 +231,10 @@ class JointPosterior {
         moved[labels[i]] = x[s * c_ + i];
         modes_[s * c_ + labels[i]] = old_modes[s * c_ + i];
       }
+      const double total = weigh(s);
       std::visit(
           [&](auto& kernel) {
-            kernel.from_logs(shared_, counts_[s].data(), shared_.phi + deaths_[s], &modes_[s * c_], moved.data(),
+            kernel.from_logs(shared_, weighted_.data(), total, &modes_[s * c_], moved.data(),
                              &out[n_global_ + s * c_]);
           },
           kernel_);
@@ -327,7 +357,11 @@ class JointPosterior {
     Expectation guess(layout_);
     guess.iterate(200);
     double deaths = 0;
-    for (const double n : deaths_) deaths += n / k_ / (1 + n / k_ / guessed_phi);
+    for (int s = 0; s < n_strata(); ++s) {
+      double n = 0;
+      for (int k = 0; k < k_; ++k) n += deaths_[s * k_ + k] / k_;
+      deaths += n / (1 + n / guessed_phi);
+    }
     for (int k = 0; k < k_; ++k) {
       for (int j = 0; j < c_; ++j) {
         ColumnShear shear(layout_, guess, k, j);
@@ -351,10 +385,58 @@ class JointPosterior {
     }
   }
 
-  // Sets log y, y, phi, b and M; returns the log-density of the prior.
+  // Fractions that are free in the counts of an algorithm whose matrix is random: VA causes that it gives, less one.
+  int freedom(int k) const {
+    bool random = false;
+    std::vector<char> open(c_, 0);
+    for (const MatrixRow& row : layout_.rows) {
+      if (row.algorithm != k) continue;
+      random = true;
+      for (int c = row.offset; c < row.offset + row.length; ++c) open[layout_.column[c]] = 1;
+    }
+    for (int i = 0; i < c_ * c_; ++i) {
+      if (layout_.constant[k][i] > 0) open[i % c_] = 1;
+    }
+    return random ? static_cast<int>(std::count(open.begin(), open.end(), 1)) - 1 : 0;
+  }
+
+  // Sets the weighted counts of a stratum and their weights w; returns phi plus their sum.
+  double weigh(int s) {
+    double total = shared_.phi;
+    for (const int k : scattered_) {
+      const double n = deaths_[s * k_ + k];
+      weight_[k] = n > 1 ? (kappa_[k] + 1) / (kappa_[k] + n) : 1;
+    }
+    for (int k = 0; k < k_; ++k) {
+      for (int j = k * c_; j < (k + 1) * c_; ++j) weighted_[j] = weight_[k] * counts_[s][j];
+      total += weight_[k] * deaths_[s * k_ + k];
+    }
+    return total;
+  }
+
+  // What the likelihood of the stratum's weighted counts lacks; adds to the gradient by log kappa.
+  double scatter_constant(int s, double by_total) {
+    double value = 0;
+    for (std::size_t v = 0; v < scattered_.size(); ++v) {
+      const int k = scattered_[v];
+      const double n = deaths_[s * k_ + k], w = weight_[k], half = 0.5 * freedom_[v], kappa = kappa_[k];
+      if (!(n > 1)) continue;
+      value += half * log_of(w) - w * log_fractions_[s * k_ + k];
+      const double by_log_w = shared_.by_log_counts[k] + w * n * by_total + half - w * log_fractions_[s * k_ + k];
+      by_log_kappa_[v] += by_log_w * (kappa / (kappa + 1) - kappa / (kappa + n));
+    }
+    return value;
+  }
+
+  // Sets log y, y, phi, b, M and kappa; returns the log-density of the prior.
   double set_global(const double* t) {
     const int n = layout_.size();
     double value = -0.5 * t[0] * t[0];
+    for (std::size_t v = 0; v < scattered_.size(); ++v) {
+      const double z = t[1 + n + v];
+      value -= 0.5 * z * z;
+      kappa_[scattered_[v]] = exp_of(mean_log_kappa + sd_log_kappa * z);
+    }
     shared_.phi = exp_of(mean_log_phi + sd_log_phi * t[0]);
     for (int i = 0; i < n; ++i) {
       const Bend& bend = bends_[i];
@@ -408,6 +490,9 @@ class JointPosterior {
     double mean = 0;
     for (int i = 0; i < c_; ++i) mean += shared_.by_b[i] * shared_.b[i];
     gradient[0] = -t[0] + sd_log_phi * (shared_.by_phi * shared_.phi + mean);
+    for (std::size_t v = 0; v < scattered_.size(); ++v) {
+      gradient[1 + n + v] = -t[1 + n + v] + sd_log_kappa * by_log_kappa_[v];
+    }
     std::vector<double>& g = by_gamma_;
     for (int i = 0; i < n; ++i) g[i] = layout_.alpha[i] - y_[i];
     double by_log_pi[64];
@@ -435,9 +520,10 @@ class JointPosterior {
   std::vector<double> logs_at(const double* t) {
     std::vector<double> x(n_strata() * c_);
     for (int s = 0; s < n_strata(); ++s) {
+      const double total = weigh(s);
       std::visit(
           [&](auto& kernel) {
-            kernel.to_logs(shared_, counts_[s].data(), shared_.phi + deaths_[s], &modes_[s * c_],
+            kernel.to_logs(shared_, weighted_.data(), total, &modes_[s * c_],
                            t + n_global_ + s * c_, &x[s * c_]);
           },
           kernel_);
@@ -448,7 +534,9 @@ class JointPosterior {
   Layout layout_;
   int c_, k_, n_global_ = 0;
   std::vector<std::vector<double>> counts_;
-  std::vector<double> deaths_;
+  std::vector<double> deaths_, log_fractions_;       // S x K: n = sum_j a_j, and sum_j a_j log(a_j / n)
+  std::vector<int> scattered_, freedom_;             // algorithms that have a kappa
+  std::vector<double> kappa_, weight_, weighted_, by_log_kappa_;
   Kernel kernel_;
   Shared shared_;
   std::vector<Bend> bends_;

@@ -37,6 +37,7 @@ struct JointWork {
   double effective_draws = 1000;  // bulk effective size of every fraction of the nation and of every stratum; tail: half
   long long budget = 0;           // density evaluations at most; 0: default_budget
   int threads = 1;
+  double rhat = rhat_nation;  // of the nation, to reach
 };
 
 struct Quality {  // worst over fractions
@@ -52,7 +53,7 @@ struct Quality {  // worst over fractions
 
 struct JointFit {
   int draws = 0;
-  std::vector<double> p, m, pi, phi;  // draws x (S x C | K x C x C | C | 1), in step
+  std::vector<double> p, m, pi, phi, kappa;  // draws x (S x C | K x C x C | C | 1 | K), in step
   Quality nation;                     // fractions summed over strata, weighted by deaths
   Quality strata;                     // worst stratum
   std::vector<Quality> by_stratum;
@@ -150,6 +151,7 @@ struct JointChain {
     m.insert(m.end(), at.m.begin(), at.m.end());
     pi.insert(pi.end(), at.pi.begin(), at.pi.end());
     phi.push_back(at.phi);
+    kappa.insert(kappa.end(), at.kappa.begin(), at.kappa.end());
   }
 
   Rng rng;
@@ -159,7 +161,7 @@ struct JointChain {
   double acceptance = 0;
   int divergences = 0, relabelled = 0;
   std::vector<int> last_labels;
-  std::vector<double> p, m, pi, phi;
+  std::vector<double> p, m, pi, phi, kappa;
 };
 
 // Four chains from dispersed starts, in as many threads as are given; the draws do not depend on the threads.
@@ -192,7 +194,7 @@ class JointSampler {
       measure(fit);
       const double bulk = std::min(fit.nation.ess_bulk, fit.strata.ess_bulk), tail = std::min(fit.nation.ess_tail, fit.strata.ess_tail);
       const double least = std::min(bulk, 2 * tail);
-      fit.converged = fit.nation.reached(rhat_nation, work_.effective_draws) &&
+      fit.converged = fit.nation.reached(work_.rhat, work_.effective_draws) &&
                       fit.strata.reached(rhat_published, work_.effective_draws);
       const bool hopeless = done >= patience && std::max(fit.nation.rhat, fit.strata.rhat) > rhat_hopeless;
       const double factor = 1.1 * work_.effective_draws / std::max(least, 1.0);
@@ -377,6 +379,7 @@ class JointSampler {
       copy(chain.m, fit.m);
       copy(chain.pi, fit.pi);
       copy(chain.phi, fit.phi);
+      copy(chain.kappa, fit.kappa);
     }
     for (double x : fit.p) {
       if (!std::isfinite(x)) throw SamplingError("the sampler broke down: a drawn fraction is not finite");

@@ -7,7 +7,7 @@
 #include "math.hpp"
 #include "special.hpp"
 
-// One stratum of the joint model, p ~ Dirichlet(b) and a_k ~ Multinomial(n_k, M_k' p), in coordinates z that are about
+// One stratum of the joint model, p ~ Dirichlet(b) and a_k ~ Multinomial(n_k, M_k' p) (counts need not be whole), in coordinates z that are about
 // standard normal and independent of b and the M_k, whatever these are.
 namespace vacal::joint {
 
@@ -60,6 +60,7 @@ struct Shared {
   std::vector<double> m;                 // K x C x C
   std::vector<double> by_b, by_m;        // gradient
   double by_phi = 0;                     // through phi alone, b held
+  std::vector<double> by_log_counts;     // K, of the last stratum: by the log of what all counts of an algorithm are multiplied by
 };
 
 // Given b and the M_k, x = log y with p = y / sum(y) has the log-density
@@ -85,11 +86,12 @@ class StratumKernel {
     for (auto* v : {&q_, &back_}) v->assign(k_ * pad, 1.0);
   }
 
-  // Log-density at z up to a constant; sets the gradient by z and adds to that in `shared`. counts: K x C; y: the
+  // Log-density at z up to a constant; sets the gradient by z and by_log_counts and adds to the rest in `shared`. counts: K x C; y: the
   // mode y^ at a point near by, and here on return. NaN where the mode is not found.
   double evaluate(Shared& shared, const double* counts, double total, double* y, const double* z, double* by_z) {
     if (!find_mode(shared, counts, total - shared.phi + shared.firm_sum, y)) return std::numeric_limits<double>::quiet_NaN();
     place(shared, y, z);
+    std::fill(shared.by_log_counts.begin(), shared.by_log_counts.end(), 0.0);
     const double result = value(shared, counts, total);
     pull_back(shared, counts, total, y, z, by_z);
     return result;
@@ -117,8 +119,8 @@ class StratumKernel {
   }
 
  private:
-  // The step of Newton's method that ends it, relative to the mode: what is left is about its square.
-  static constexpr double near_enough = 1e-7;
+  // The distance from the mode, relative to it, at which Newton's method ends: changes the log-density by less than 1e-4.
+  static constexpr double near_enough = 1e-6;
 
   int c() const { return Width > 0 ? Width : c_; }
 
@@ -232,7 +234,7 @@ class StratumKernel {
     }
   }
 
-  double value(const Shared& shared, const double* counts, double total) {
+  double value(Shared& shared, const double* counts, double total) {
     const int n = c();
     exp_all(x_.data(), new_y_.data(), padded(n));
     log_all(slope_.data(), one_.data(), padded(n));
@@ -256,7 +258,10 @@ class StratumKernel {
         q[j] = a > 0 ? q[j] : 1;
       }
       log_all(q, q, padded(n));
-      for (int j = 0; j < n; ++j) sum += counts[k * n + j] * q[j];
+      double fit = 0;
+      for (int j = 0; j < n; ++j) fit += counts[k * n + j] * q[j];
+      sum += fit;
+      shared.by_log_counts[k] += fit;
     }
     return sum;
   }
@@ -271,6 +276,9 @@ class StratumKernel {
       sum_y += new_y_[i];
     }
     shared.by_phi -= sum_y;
+    for (int k = 0; k < k_; ++k) {
+      for (int j = 0; j < n; ++j) shared.by_log_counts[k] -= counts[k * n + j] * sum_y;
+    }
     for (int k = 0; k < k_; ++k) {
       const double *m = &shared.m[k * n * n], *back = &back_[k * padded(n)];
       double* by_m = &shared.by_m[k * n * n];
@@ -343,6 +351,7 @@ class StratumKernel {
           column[j] += bar[j] * w[i * n + j];
         }
       }
+      for (int j = 0; j < n; ++j) shared.by_log_counts[k] += 0.5 * column[j];
       for (int i = 0; i < n; ++i) {
         for (int j = 0; j < n; ++j) {
           const double bar = wbar[i * n + j] - column[j];
@@ -371,6 +380,7 @@ class StratumKernel {
       for (int i = 0; i < n; ++i) {
         for (int j = 0; j < n; ++j) column[j] += xbar_[i] * w[i * n + j];
       }
+      for (int j = 0; j < n; ++j) shared.by_log_counts[k] += a[j] * (column[j] - through_total);
       for (int i = 0; i < n; ++i) {
         for (int j = 0; j < n; ++j) {
           if (m[i * n + j] > 0) by_m[i * n + j] += a[j] * w[i * n + j] / m[i * n + j] * (xbar_[i] - column[j]);
