@@ -230,8 +230,8 @@ _MISFIT = (
     Column(
         "scatter",
         REAL,
-        "Factor by which the variance of such counts exceeds that of multinomial ones, as matrices differ between "
-        "strata; 1: they do not.",
+        "Factor by which the variance of such counts exceeds that of multinomial ones, as matrices differ "
+        "between strata; 1: they do not.",
     ),
     Column("misfit", YES_NO, "Whether it is below 0.005: the model does not produce such deaths."),
     Column(
