@@ -135,12 +135,14 @@ def watch(process: psutil.Process) -> tuple[dict[int, float], dict[int, float]]:
     return cpu, memory
 
 
-def bench_flow(deaths: int, *, roll_ups: bool) -> None:
+def bench_flow(deaths: int, *, roll_ups: bool, matrix_sharing: str) -> None:
     """The simulated nation: 220 strata, three algorithms and the ensemble, 4,000 draws."""
     load = os.getloadavg()[0]
-    found = measure(SimulationPlan(deaths=deaths), **({} if roll_ups else {"roll_ups": ()}))
+    changes: dict[str, object] = {"matrix_sharing": matrix_sharing} | ({} if roll_ups else {"roll_ups": ()})
+    found = measure(SimulationPlan(deaths=deaths), **changes)
     print(
         f"{found['strata']:.0f} strata, {deaths:,} deaths, {'with' if roll_ups else 'without'} roll-ups, "
+        f"{matrix_sharing}, "
         f"{os.cpu_count()} cores, load before {load:.1f}, after {os.getloadavg()[0]:.1f}:\n"
         f"  {found['seconds']:.1f} s: {found['strata'] / found['seconds']:.2f} strata/s, "
         f"{deaths / found['seconds']:,.0f} deaths/s\n"
@@ -162,7 +164,7 @@ def bench_strata(counts: list[int], draws: int) -> None:
         plan = SimulationPlan(
             deaths=DEATHS_OF_A_STRATUM * count, province_count=count // 10, age_groups=("neonate",)
         )
-        found = measure(plan, draws=draws, effective_draws=draws)
+        found = measure(plan, draws=draws, effective_draws=draws, matrix_sharing="per_stratum")
         spent.append(found["r_cpu"] + found["flow_cpu"] + found["server_cpu"])
         cells = (
             f"{found['strata']:,.0f}",
@@ -196,6 +198,7 @@ def main() -> None:
     strata.add_argument("--strata", type=tens, nargs="+", default=[10, 100, 1000])
     strata.add_argument("--draws", type=int, default=4000)
     flow.add_argument("--no-roll-ups", dest="roll_ups", action="store_false")
+    flow.add_argument("--matrix-sharing", choices=("per_stratum", "joint"), default="per_stratum")
     run.add_argument("request", type=Path)
     run.add_argument("store", type=Path)
     run.add_argument("changes", type=json.loads)
@@ -203,7 +206,7 @@ def main() -> None:
     if given.what == "run":
         print(json.dumps(run_flow(given.request, given.store, changes=given.changes)))
     elif given.what == "flow":
-        bench_flow(given.deaths, roll_ups=given.roll_ups)
+        bench_flow(given.deaths, roll_ups=given.roll_ups, matrix_sharing=given.matrix_sharing)
     else:
         bench_strata(given.strata, given.draws)
 

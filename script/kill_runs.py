@@ -77,7 +77,8 @@ class Runs:
             f"name: killed\ninput: {{uri: {self.folder}/deaths.csv, layout: counts}}\n"
             f"columns: {{strata: [province]}}\nage_group: neonate\ncountry: Mozambique\n"
             f"algorithms: [{', '.join(ALGORITHMS)}]\nmatrix: {{source: illustrative}}\n"
-            f"roll_ups: [[]]\nkeep_draws: true\ndraws: 100\neffective_draws: 100\n"
+            f"matrix_sharing: per_stratum\nroll_ups: [[]]\nkeep_draws: true\n"
+            f"draws: 100\neffective_draws: 100\n"
             f"chunk_strata: {STRATA_OF_A_CHUNK}\noutput: {self.store(name)}\n"
         )
         command = [sys.executable, str(ROOT / "tests" / "killed_flow.py"), str(request), str(event)]

@@ -273,7 +273,8 @@ class CalibrationRequest(_Part):
         description=(
             "per_stratum: each stratum on its own, as published; joint: strata of a country and age "
             "group share one unknown matrix, so that totals and comparisons have intervals that hold "
-            "(docs/joint.md); empty: per_stratum."
+            "(docs/joint.md); empty: joint where the request has roll_ups or contrasts and the engine is "
+            "vacal, else per_stratum."
         ),
     )
     joint_groups: Texts = Field(
@@ -403,11 +404,9 @@ class CalibrationRequest(_Part):
 
     @property
     def matrix_sharing_used(self) -> Literal["per_stratum", "joint"]:
-        """Whether strata share their matrices: as asked for; by default they do not.
-
-        The one place of the default, for requests with roll-ups and without.
-        """
-        return self.matrix_sharing or "per_stratum"
+        """Whether strata share their matrices: as asked for; else where they are summed or compared."""
+        joins = bool(self.roll_ups or self.contrasts) and self.engine == "vacal"
+        return self.matrix_sharing or ("joint" if joins else "per_stratum")
 
     @property
     def path_correction_used(self) -> bool:

@@ -56,6 +56,7 @@ def request_for(counts: Path, tmp_path: Path) -> Callable[..., CalibrationReques
             "draws": 100,
             "effective_draws": 100,
             "chunk_strata": 2,
+            "matrix_sharing": "per_stratum",
             "output": str(tmp_path / "store"),
         }
         return parse_request(fields | changes)

@@ -48,6 +48,7 @@ def request_for(tmp_path: Path, output: str) -> CalibrationRequest:
             "country": "Mozambique",
             "algorithms": ["eava", "interva"],
             "matrix": {"source": "illustrative"},
+            "matrix_sharing": "per_stratum",
             "roll_ups": [[]],
             "draws": 100,
             "effective_draws": 100,

@@ -43,6 +43,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Job]:
                 "draws": 100,
                 "effective_draws": 100,
                 "chunk_strata": 2,
+                "matrix_sharing": "per_stratum",
                 "roll_ups": [[]],
                 "output": str(folder / "store"),
             }
