@@ -3,22 +3,26 @@
 source("script/joint_study.R")
 
 settings <- read_options(list(
-  truth = "model", algorithms = 1, strata = 20, deaths = 900, sets = 20, first = 1, threads = 2, out = "joint-study.csv",
-  table = "", picture = ""
+  truth = "model", algorithms = 1, strata = 20, deaths = 900, sets = 20, first = 1, threads = 2, scatter = 1,
+  path_correction = 0, out = "joint-study.csv", table = "", picture = ""
 ))
 
 # Draws (draws x strata x causes) of a fit, and whether it was published.
-independent_draws <- function(data) {
-  fit <- calibrate_batch(data$counts, data$alphas, "prior", do_not_calibrate = lapply(data$alphas, function(a) character()),
-                         rule = "fixed", path_correction = FALSE, shrinkage = 0, draws = 1000, effective_draws = 200,
-                         keep_draws = TRUE, threads = settings$threads)
+whole_calibration <- function(calibrate, data, ...) {
+  fit <- calibrate(data$counts, data$alphas, "prior", do_not_calibrate = lapply(data$alphas, function(a) character()),
+                   rule = "fixed", path_correction = settings$path_correction == 1, shrinkage = 0, draws = 1000,
+                   keep_draws = TRUE, threads = settings$threads, ...)
   wanted <- if (length(data$alphas) > 1) "ensemble" else names(data$alphas)
-  list(p = aperm(fit$draws[fit$fits$algorithm == wanted, , , drop = FALSE], c(2, 1, 3)), rhat = max(fit$fits$rhat), published = TRUE)
+  published <- is.null(fit$joint_fits) || fit$joint_fits$published[fit$joint_fits$algorithm == wanted]
+  list(p = aperm(fit$draws[fit$fits$algorithm == wanted, , , drop = FALSE], c(2, 1, 3)), rhat = max(fit$fits$rhat), published = published)
 }
 
+independent_draws <- function(data) whole_calibration(calibrate_batch, data, effective_draws = 200)
+
 joint_draws <- function(data) {
-  fit <- vacal:::sample_joint(data$counts, data$alphas, draws = 1000, effective_draws = 150, budget = 400000, rhat = 1.02,
-                              threads = settings$threads)
+  if (settings$path_correction == 1) return(whole_calibration(calibrate_joint, data, effective_draws = 150, budget = 400000))
+  fit <- vacal:::sample_joint(data$counts, data$alphas, scatter = settings$scatter == 1, draws = 1000,
+                              effective_draws = 150, budget = 400000, rhat = 1.02, threads = settings$threads)
   list(p = fit$p, rhat = fit$rhat, published = fit$rhat <= 1.02)
 }
 
@@ -38,14 +42,20 @@ score <- function(draws, data) {
 }
 
 run_sets <- function() {
+  joint <- if (settings$scatter == 1) "joint" else "joint without scatter"
+  independent <- "independent"
+  if (settings$path_correction == 1) {
+    joint <- "joint, path corrected"
+    independent <- "independent, path corrected"
+  }
   simulate <- simulate_strata(settings$truth, settings$algorithms, settings$strata, settings$deaths)
   done <- if (file.exists(settings$out)) read.csv(settings$out) else NULL
   for (set in seq(settings$first, length.out = settings$sets)) {
-    here <- done$truth == settings$truth & done$algorithms == settings$algorithms & done$set == set
+    here <- done$truth == settings$truth & done$algorithms == settings$algorithms & done$set == set & done$fit == joint
     if (any(here)) next
     data <- simulate(set)
-    rows <- rbind(cbind(fit = "independent", score(independent_draws(data), data)),
-                  cbind(fit = "joint", score(joint_draws(data), data)))
+    rows <- cbind(fit = joint, score(joint_draws(data), data))
+    if (settings$scatter == 1) rows <- rbind(cbind(fit = independent, score(independent_draws(data), data)), rows)
     rows <- cbind(truth = settings$truth, algorithms = settings$algorithms, set = set, rows)
     fresh <- !file.exists(settings$out)
     write.table(rows, settings$out, sep = ",", row.names = FALSE, col.names = fresh, append = !fresh)

@@ -190,3 +190,27 @@ test_that("matrices that differ between strata show as scatter, and widen the in
   width <- function(fit) mean((fit$quantiles[, 2] - fit$quantiles[, 1])[fit$estimates$algorithm == "ensemble"])
   expect_gt(width(noisy), 1.2 * width(plain))
 })
+
+# A small version of script/joint-study, K = 1, truth from the model: 95% intervals of the nation's fractions.
+test_that("intervals of the nation hold the truth in the joint model, and not when separate fits are summed", {
+  alpha <- synthetic_alpha(causes5[1:4])
+  share <- function(x) x / sum(x)
+  held <- vapply(1:12, function(seed) {
+    set.seed(seed)
+    m <- t(apply(alpha, 1, function(a) share(rgamma(4, a))))
+    pi <- share(rgamma(4, 1))
+    p <- t(replicate(10, share(rgamma(4, 20 * pi + 1e-3))))
+    counts <- array(0, c(10, 1, 4), list(paste0("s", 1:10), "a", causes5[1:4]))
+    for (s in 1:10) counts[s, 1, ] <- rmultinom(1, 600, p[s, ] %*% m)
+    covers <- function(calibrate, ...) {
+      fit <- calibrate(counts, list(a = alpha), "prior", do_not_calibrate = list(a = character()), rule = "fixed",
+                       path_correction = FALSE, shrinkage = 0, draws = 1000, effective_draws = 150, keep_draws = TRUE, ...)
+      nation <- apply(fit$draws, 2:3, mean)
+      ends <- apply(nation, 2, quantile, c(0.025, 0.975))
+      mean(colMeans(p) >= ends[1, ] & colMeans(p) <= ends[2, ])
+    }
+    c(summed = covers(calibrate_batch), joint = covers(calibrate_joint, budget = 200000))
+  }, c(summed = 0, joint = 0))
+  expect_gt(mean(held["joint", ]), 0.88)
+  expect_lt(mean(held["summed", ]), 0.75)
+})
