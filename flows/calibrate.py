@@ -29,6 +29,7 @@ from tasks.report import artifact_table, markdown_summary
 from tasks.request import CalibrationRequest, parse_request
 from tasks.service import RESULTS_MARK, TRY_AGAIN, WITHOUT_REPORT
 from tasks.settings import Settings, settings
+from tasks.view import View
 
 
 class IncompleteError(VacalError):
@@ -150,8 +151,9 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], replace: bool) -> 
 @without_traceback
 def report(job: Job) -> str:
     """Show the published run in Prefect and write its report; returns the report's address."""
-    show(job)
-    return steps.write_report(job)
+    view = View(store.open_results(job.uri))
+    show(view)
+    return steps.write_report(job, view)
 
 
 def compute(job: Job, started: datetime, *, replace: bool) -> dict[str, Any]:
@@ -227,11 +229,10 @@ def outcomes(
         yield running[future], result if isinstance(result, Exception) else None
 
 
-def show(job: Job) -> None:
+def show(view: View) -> None:
     """The results as artifacts of the run: a table, and a summary with verdicts, caveats and links."""
-    results = store.open_results(job.uri)
-    create_table_artifact(artifact_table(results), key="results", description="Calibrated fractions")
-    create_markdown_artifact(markdown_summary(results), key="summary", description="What to know")
+    create_table_artifact(artifact_table(view), key="results", description="Calibrated fractions")
+    create_markdown_artifact(markdown_summary(view), key="summary", description="What to know")
 
 
 def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: State[Any]) -> State[Any]:

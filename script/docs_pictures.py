@@ -13,6 +13,7 @@ from PIL import Image
 from tasks.figures import draw
 from tasks.report import render_report
 from tasks.store import open_results
+from tasks.view import View
 
 FOLDER = Path("docs/img")
 COLOURS = 96  # enough for flat colours and letters, at a third of the size
@@ -25,7 +26,7 @@ def main(child: str, nation: str) -> None:
     comsa = open_results(child)
     _keep("csmf-comsa-child", _opened(draw(comsa, "csmf")[0].png(140)))
     _keep("strata-simulated", _opened(draw(open_results(nation), "strata")[0].png(140)))
-    _keep("report", _side_by_side(render_report(comsa)))
+    _keep("report", _side_by_side(render_report(View(comsa))))
 
 
 def _keep(name: str, picture: Image.Image) -> None:

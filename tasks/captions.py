@@ -10,9 +10,8 @@ from typing import Any
 
 from tasks.flags import FLAGS
 from tasks.schema import ALL, ENSEMBLE, split_flags
-from tasks.store import Results
 from tasks.view import SHOWN, Unit, View
-from tasks.words import NOTHING, Words, words
+from tasks.words import NOTHING, Words
 
 
 def warning(view: View, say: Words) -> tuple[str, str]:
@@ -40,16 +39,13 @@ def warnings(view: View, say: Words) -> list[str]:
     if view.manifest["status"] == "failed":
         found.append(say("report.failed_all"))
     elif view.manifest["status"] != "complete":
-        missing = ~view.results.strata["status"].isin(["calibrated", "not_calibrated"])
-        found.append(say("report.failed_part", number=say.number(int(missing.sum()))))
+        found.append(say("report.failed_part", number=say.number(view.missing.num_rows)))
     return found
 
 
-def run_caveats(results: Results, language: str = "en") -> list[str]:
+def run_caveats(view: View, say: Words) -> list[str]:
     """The caveats of a run, one sentence each: warnings, verdicts, what the flags raised mean, source."""
-    view, say = View(results), words(language)
-    frames = [frame for frame in (results.strata, view.rollups) if len(frame)]
-    raised = {flag for frame in frames for text in frame["flags"].unique() for flag in split_flags(text)}
+    raised = {flag for text in view.counts("flags") for flag in split_flags(text)}
     return [
         *warnings(view, say),
         mixed_verdicts(view, view.strata, say)[0],

@@ -128,7 +128,7 @@ def _level(view: View, mapping: Dhis2Mapping) -> str:
 
 
 def _estimates(view: View, level: str, mapping: Dhis2Mapping) -> Iterator[dict[str, Any]]:
-    csmf = view.csmf
+    csmf = view.results.csmf
     chosen = csmf[(csmf["level"] == level) & (csmf["algorithm"] == mapping.algorithm)]
     if chosen.empty:
         raise InputError(

@@ -89,7 +89,7 @@ def _about_rows(
     yield "", say("exports.about_text")
     if review := say("language.review"):
         yield "", review
-    for place, caveat in enumerate([*run_caveats(view.results, say.language), *notes]):
+    for place, caveat in enumerate([*run_caveats(view, say), *notes]):
         yield (say("exports.caveats") if place == 0 else ""), caveat
     yield "", ""
     for name, value in provenance(view, say):
@@ -123,7 +123,7 @@ def _write_results(book: xlsxwriter.Workbook, view: View, say: Words) -> str:
         _write_row(sheet, row, [(isinstance(v, float), v) for v in values], percent, colours)
     if len(rows) <= RESULT_ROWS_AT_MOST:
         return ""
-    number = say.number(len(view.csmf))
+    number = say.number(view.estimates.table.num_rows)
     return say.pair(
         say("exports.results"), say("exports.too_long", shown=say.number(len(shown)), number=number)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tasks.captions import provenance, run_caveats
@@ -26,7 +27,7 @@ def json_text(results: Results, language: Language = "en") -> str:
         "name": view.manifest["name"],
         "status": view.manifest["status"],
         "illustrative": bool(view.manifest["inventory"]["illustrative"]),
-        "caveats": run_caveats(results, language),
+        "caveats": run_caveats(view, say),
         "provenance": [{"label": label, "value": value} for label, value in provenance(view, say)],
         "strata_columns": view.columns,
         "algorithms": {name: say.algorithm(name) for name in view.algorithms},
@@ -63,9 +64,8 @@ def _contrasts(view: View, say: Words) -> list[dict[str, Any]]:
 
 def _reasons(view: View, say: Words) -> dict[str, str]:
     """Each reason of the run in words; results refer to them by code."""
-    cells = {*view.csmf["verdict_codes"].dropna(), *view.results.strata["verdict_codes"].dropna()}
-    cells |= set(view.rollups["verdict_codes"].dropna()) if len(view.rollups) else set()
-    codes = sorted({code for cell in cells for code in cell.split(";") if code})
+    cells = {*view.estimates.table["verdict_codes"].unique().to_pylist(), *view.counts("verdict_codes")}
+    codes = sorted({code for cell in cells for code in _codes(cell)})
     return {code: reasons_in_words(code, say)[0] for code in codes}
 
 
@@ -104,7 +104,7 @@ def _result(view: View, unit: Unit, algorithm: str, say: Words) -> dict[str, Any
     }
 
 
-def _cause(view: View, row: dict[str, Any], say: Words) -> dict[str, Any]:
+def _cause(view: View, row: Mapping[str, Any], say: Words) -> dict[str, Any]:
     kept = {
         name: row[name] for name in ("cause", "deaths", "raw", "mean", "q025", "q975", "status", "verdict")
     }

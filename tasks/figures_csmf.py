@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ from tasks.words import Words
 
 _ROW = 0.168  # inches
 _GAP = 0.5  # rows between causes
-_Rows = dict[tuple[str, str], dict[str, Any]]  # by algorithm and cause
+_Rows = dict[tuple[str, str], Mapping[str, Any]]  # by algorithm and cause
 _LEFT, _WIDTH = 0.315, 0.50  # of the axes, as fractions of the figure's width
 _CAUSES = -0.3025 / _WIDTH  # where the names of causes begin, from the axes' left edge
 
@@ -39,7 +40,7 @@ def csmf_picture(view: View, unit: Unit, say: Words) -> Picture:
     """Raw and calibrated fractions with 95% intervals of every algorithm and the ensemble in one unit."""
     algorithms = [a for a in view.algorithms if view.rows(unit, a)]
     causes = view.causes([unit])
-    rows = {(a, row["cause"]): row for a in algorithms for row in view.rows(unit, a)}
+    rows: _Rows = {(a, row["cause"]): row for a in algorithms for row in view.rows(unit, a)}
     title = say("figures.csmf_title")
     with style():
         height = (len(causes) * (len(algorithms) + _GAP)) * _ROW + 0.75
@@ -85,7 +86,7 @@ def _draw(axes: Axes, view: View, causes: list[str], algorithms: list[str], rows
     axes.set_xlabel(say("figures.share_axis"))
 
 
-def _name_cause(axes: Axes, top: float, cause: str, rows: list[dict[str, Any]], say: Words) -> None:
+def _name_cause(axes: Axes, top: float, cause: str, rows: Sequence[Mapping[str, Any]], say: Words) -> None:
     """The cause, and below it in red that the algorithms contradict each other on it."""
     several = len(rows) > 1
     name = wrap(say.cause(cause), 18 if several else 30)
@@ -106,12 +107,12 @@ def _look(algorithms: list[str], algorithm: str) -> tuple[str, str]:
 
 
 def _mark(
-    axes: Axes, points: list[tuple[float, dict[str, Any]]], look: tuple[str, str], limit: float
+    axes: Axes, points: list[tuple[float, Mapping[str, Any]]], look: tuple[str, str], limit: float
 ) -> None:
     """The marks of one algorithm; few calls for many points, as each call costs time."""
     colour, marker = look
 
-    def dots(kept: list[tuple[float, dict[str, Any]]], column: str, shape: str, **style: Any) -> None:
+    def dots(kept: list[tuple[float, Mapping[str, Any]]], column: str, shape: str, **style: Any) -> None:
         axes.plot(
             [100 * r[column] for _, r in kept], [y for y, _ in kept], shape, ls="none", clip_on=False, **style
         )

@@ -22,8 +22,7 @@ _LOOK = {  # face, hatch
 
 def records_by(view: View, *keys: str) -> pd.DataFrame:
     """Records by the keys (columns), one column a disposition; all four are there, missing ones zero."""
-    records = view.results.records
-    wide = records.pivot_table(
+    wide = view.records.pivot_table(
         index=list(keys), columns="disposition", values="records", aggfunc="sum", fill_value=0
     )
     wide = wide.reindex(columns=list(DISPOSITIONS), fill_value=0)

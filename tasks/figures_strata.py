@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -100,12 +100,12 @@ def _grid(sheet: Sheet, panels: int, rows: int) -> list[Axes]:
     ]
 
 
-def _panel(axes: Axes, rows: list[dict[str, Any] | None], limit: float) -> None:
+def _panel(axes: Axes, rows: Sequence[Mapping[str, Any] | None], limit: float) -> None:
     """One row a unit; few calls for many points, as each call costs time."""
     there = [(y, row) for y, row in enumerate(rows) if row is not None and row["mean"] is not None]
     blue = PALETTE[0]
 
-    def dots(kept: list[tuple[int, dict[str, Any]]], column: str, shape: str, **style: Any) -> None:
+    def dots(kept: list[tuple[int, Mapping[str, Any]]], column: str, shape: str, **style: Any) -> None:
         axes.plot(
             [100 * r[column] for _, r in kept], [y for y, _ in kept], shape, ls="none", clip_on=False, **style
         )

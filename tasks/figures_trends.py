@@ -147,7 +147,7 @@ def _panel(axes: Axes, view: View, cause: str, main: _Series, others: list[_Seri
     axes.grid(axis="y", color="#d5d8dc", lw=0.4, zorder=0)
 
 
-def _band(axes: Axes, points: list[tuple[int, dict[str, Any]]]) -> None:
+def _band(axes: Axes, points: list[tuple[int, Mapping[str, Any]]]) -> None:
     """The 95% interval as a band; the ends of one that is too narrow as broken lines."""
     x = [place for place, _ in points]
     low, high = ([100 * row[q] for _, row in points] for q in ("q025", "q975"))
@@ -158,7 +158,7 @@ def _band(axes: Axes, points: list[tuple[int, dict[str, Any]]]) -> None:
         axes.plot(x, ends, color=PALETTE[0], lw=0.9, ls=BROKEN, zorder=2)
 
 
-def _points(view: View, line: _Series, cause: str) -> list[tuple[int, dict[str, Any]]]:
+def _points(view: View, line: _Series, cause: str) -> list[tuple[int, Mapping[str, Any]]]:
     found = []
     for place, unit in line:
         rows = {row["cause"]: row for row in view.rows(unit, view.main(unit) or "")}

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MEMORY = "700MB"
+MEMORY = "256MB"
 MAX_DISTINCT = 100_000
 ROW_BITS = 40
 

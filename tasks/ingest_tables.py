@@ -150,7 +150,8 @@ def check_records_add_up(tabulation: Tabulation, records: pa.Table | None = None
 
 def _sums(table: pa.Table, value: str) -> dict[tuple[str, str], int]:
     grouped = table.group_by(["stratum", "algorithm"]).aggregate([(value, "sum")])
-    return {(row["stratum"], row["algorithm"]): row[f"{value}_sum"] for row in grouped.to_pylist()}
+    names = ("stratum", "algorithm", f"{value}_sum")
+    return {(s, a): total for s, a, total in zip(*(grouped[n].to_pylist() for n in names), strict=True)}
 
 
 def _same(what: str, expected: dict[tuple[str, str], int], found: dict[tuple[str, str], int]) -> None:

@@ -35,6 +35,7 @@ from tasks.schema import ENSEMBLE
 from tasks.storage import Storage, errors, filesystem
 from tasks.tables import Identity, chunk_tables, failed_tables, unplaced_records
 from tasks.verdict import VerdictRules, add_verdicts
+from tasks.view import View
 
 MADE_UP = ("illustrative", "inventory")  # sources of matrices whose causes are the standard ones
 STATUSES = ("failed", "calibrated", "not_calibrated", "not_fitted", "no_result")
@@ -119,6 +120,7 @@ def prepare(request: CalibrationRequest) -> Job:
     engine = engine_versions()["engine"]
     run = _run_id(request, inventory, tabulation, weights, engine)
     plan = rollup_plan.plan(tabulation.strata, columns, request.levels, weights) if request.levels else None
+    _give_back()
     pairs = contrasts.pairs(plan, request) if plan and request.contrasts else []
     contrasts.check_size(pairs, request, max((len(chunk.batch.causes) for chunk in chunks), default=0))
     work = Work(
@@ -210,7 +212,14 @@ def calibrate_chunk(
         )
     tables = _judged(chunk_tables(chunk, result, work.identity), work)
     store.put_chunk(work.root, work.run, chunk.id, tables)
+    del result, tables
+    _give_back()
     return Storage(work.root).uri(f"work/{work.run}/{chunk.id}")
+
+
+def _give_back() -> None:
+    """Give memory that is free again back to the system: what each thread keeps of it would add up."""
+    pa.default_memory_pool().release_unused()
 
 
 def _judged(tables: dict[str, pa.Table], work: Work) -> dict[str, pa.Table]:
@@ -229,6 +238,10 @@ def _judged(tables: dict[str, pa.Table], work: Work) -> dict[str, pa.Table]:
 Done = Sequence[tuple[Chunk, str | None]]
 """Every chunk in the order of the strata, with the reason why R never finished it, None if it did."""
 
+_OF_FITS = ("stratum", "algorithm", "status", "reason")
+_OF_RECORDS = ("algorithm", "disposition", "records")
+"""Columns of strata and of records that are in memory for all strata; the others chunk by chunk."""
+
 
 def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) -> dict[str, Any]:
     """Write the run's tables and then its manifest, which makes it visible; returns the manifest.
@@ -236,14 +249,15 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
     Raises StorageError, DamagedChunkError, and RuntimeError if records do not add up or rows are missing.
     """
     _check_strata(job, done)
-    strata = pa.concat_tables(_parts(job, done, "strata"))
-    records = pa.concat_tables([*_parts(job, done, "records"), *_unplaced(job)])
+    strata = pa.concat_tables(part.select(_OF_FITS) for part in _parts(job, done, "strata"))
+    of_records = ("stratum", "age_group", "country", *job.request.columns.strata, *_OF_RECORDS)
+    records = pa.concat_tables(part.select(of_records) for part in _records(job, done))
     check_records_add_up(job.tabulation, records)
-    totals = _roll_up(job, done, strata, records)
+    totals = _roll_up(job, done, records)
     tables: dict[str, Iterable[pa.Table]] = {
         "csmf": chain(_parts(job, done, "csmf"), totals.get("csmf", ())),
-        "strata": [strata],
-        "records": [records],
+        "strata": _parts(job, done, "strata"),
+        "records": _records(job, done),
         "matrices": _parts(job, done, "matrices"),
         **{name: totals[name] for name in ("rollups", "contrasts") if name in totals},
         **{name: _parts(job, done, name) for name in JOINT_TABLES if _is_joint(job)},
@@ -251,6 +265,7 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
     }
     description = describe(job, strata, records)
     manifest = store.publish(job.work.root, job.run, tables, description, timings, replace=replace)
+    _give_back()
     if not may_heal(manifest):  # else the next call of the request finds the finished chunks
         store.remove_work(job.work.root, job.run)
     return manifest
@@ -271,15 +286,15 @@ def may_heal(manifest: Mapping[str, Any]) -> bool:
     return any(failure["reason"] in (R_PROCESS_LOST, TIMED_OUT) for failure in manifest.get("failures", ()))
 
 
-def write_report(job: Job) -> str:
+def write_report(job: Job, view: View) -> str:
     """Write the page that people read into the folder of the published run; returns its address.
 
-    It is made from the published tables and the boundaries alone and is not among the manifest's files.
-    Raises StorageError.
+    `view`: of that run. The page is made from the published tables and the boundaries alone and is not among
+    the manifest's files. Raises StorageError.
     """
     language = job.request.report_language
     path = f"runs/{job.run}/report-{language}.html"
-    page = render_report(store.open_results(job.uri), language, job.boundaries)
+    page = render_report(view, language, job.boundaries)
     Storage(job.work.root).write(path, page.encode())
     return Storage(job.request.output).uri(path)
 
@@ -376,6 +391,12 @@ def _check_rows(chunk: Chunk, algorithms: Iterable[str], table: str, rows: pa.Ta
         raise RuntimeError(f"chunk {chunk.id}: table {table} lacks {lacking} rows, and {extra} are too many")
 
 
+def _records(job: Job, done: Done) -> Iterator[pa.Table]:
+    """The records of every chunk, then those that are in none."""
+    yield from _parts(job, done, "records")
+    yield from _unplaced(job)
+
+
 def _unplaced(job: Job) -> Iterator[pa.Table]:
     """Records without a known age group or country: in no chunk, and all of them rejected."""
     placed = [key for chunk in job.chunks for key in chunk.batch.strata]
@@ -385,7 +406,7 @@ def _unplaced(job: Job) -> Iterator[pa.Table]:
         yield unplaced_records(rest, job.tabulation.strata, job.work.identity)
 
 
-def _roll_up(job: Job, done: Done, strata: pa.Table, records: pa.Table) -> dict[str, list[pa.Table]]:
+def _roll_up(job: Job, done: Done, records: pa.Table) -> dict[str, list[pa.Table]]:
     """The roll-ups' rows of csmf, rollups, and contrasts; nothing that is not asked for."""
     if job.work.roll_ups is None:
         return {}
@@ -408,9 +429,7 @@ def _roll_up(job: Job, done: Done, strata: pa.Table, records: pa.Table) -> dict[
         on_draws=keep,
         constants=job.work.identity.constants,
     )
-    judged = add_verdicts(
-        {"csmf": csmf, "rollups": levels, "strata": strata, "records": records}, job.request.verdict_rules
-    )
+    judged = add_verdicts({"csmf": csmf, "rollups": levels, "records": records}, job.request.verdict_rules)
     named = [rollup_plan.level_name(columns, job.request.columns.strata) for columns in job.request.roll_ups]
     asked_for: dict[str, list[pa.Table]] = {
         name: [judged[name].filter(pc.is_in(judged[name]["level"], pa.array(named, pa.string())))]

@@ -39,6 +39,7 @@ def write(path: Path, parts: Iterable[pa.Table]) -> int:
             writer = writer or pq.ParquetWriter(path, group.schema, store_schema=False, **_SETTINGS)
             writer.write_table(group, row_group_size=ROW_GROUP)
             rows += group.num_rows
+            del group  # before the next one is made
     finally:
         if writer:
             writer.close()
@@ -54,9 +55,24 @@ def to_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def from_bytes(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table of a Parquet file in memory, or those columns of it."""
-    return pq.read_table(pa.BufferReader(data), columns=columns and list(columns))
+def from_bytes(
+    data: bytes,
+    columns: Sequence[str] | None = None,
+    where: pc.Expression | None = None,
+    *,
+    compact: bool = False,
+) -> pa.Table:
+    """The table of a Parquet file in memory, or those columns and rows of it; `compact`: texts by number."""
+    schema = pq.read_schema(pa.BufferReader(data))
+    texts = [field.name for field in schema if compact and pa.types.is_string(field.type)]
+    return pq.read_table(
+        pa.BufferReader(data), columns=columns and list(columns), filters=where, read_dictionary=texts
+    )
+
+
+def column_names(data: bytes) -> list[str]:
+    """The columns of a Parquet file in memory."""
+    return list(pq.read_schema(pa.BufferReader(data)).names)
 
 
 def long_draws(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -87,13 +103,20 @@ def _row_groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
     for part in parts:
         waiting.append(part)
         count += part.num_rows
+        del part
         while count >= ROW_GROUP:
-            table = pa.concat_tables(waiting)
-            yield table.slice(0, ROW_GROUP).combine_chunks()
-            given = True
-            waiting, count = [table.slice(ROW_GROUP)], count - ROW_GROUP
+            group, waiting = _first_group(waiting)
+            yield group
+            del group
+            count, given = count - ROW_GROUP, True
     if waiting and (count or not given):
-        yield pa.concat_tables(waiting).combine_chunks()
+        yield _first_group(waiting)[0]
+
+
+def _first_group(waiting: Sequence[pa.Table]) -> tuple[pa.Table, list[pa.Table]]:
+    """The first row group of tables in a row as a table of its own, and what is left of them."""
+    table = pa.concat_tables(waiting)
+    return table.slice(0, ROW_GROUP).combine_chunks(), [table.slice(ROW_GROUP)]
 
 
 def _expand(row: pa.Table) -> pa.Table:

@@ -14,7 +14,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tasks.captions import caveat_lines, ensemble_note, run_verdict
 from tasks.report_parts import answer, disagreements, main_units, sections, summary_sentences
 from tasks.report_tables import reasons
-from tasks.store import Results
 from tasks.view import View
 from tasks.words import Language, words
 
@@ -22,18 +21,18 @@ SUMMARY_ROWS = 40
 """Rows of the table in a Prefect artifact: more belong into the report."""
 
 
-def render_report(results: Results, language: Language = "en", boundaries: str | None = None) -> str:
+def render_report(view: View, language: Language = "en", boundaries: str | None = None) -> str:
     """The report as an HTML page without any outside reference; boundaries: text of a GeoJSON file, for maps.
 
     Raises InputError if the boundaries do not fit the run.
     """
-    view, say = View(results), words(language)
+    say = words(language)
     return _pages().get_template("report.html.j2").render(say=say, **sections(view, say, boundaries))
 
 
-def markdown_summary(results: Results, language: Language = "en") -> str:
+def markdown_summary(view: View, language: Language = "en") -> str:
     """The first lines of the report in Markdown: state, verdicts, main figures with their caveats."""
-    view, say = View(results), words(language)
+    say = words(language)
     lines = [f"# {say('report.title', name=view.manifest['name'])}", ""]
     lines += [f"{sentence}\n" for sentence in summary_sentences(view, say)]
     for unit in main_units(view):
@@ -53,15 +52,14 @@ def markdown_summary(results: Results, language: Language = "en") -> str:
     return "\n".join(lines)
 
 
-def artifact_table(results: Results, language: Language = "en") -> list[dict[str, str]]:
+def artifact_table(view: View, language: Language = "en") -> list[dict[str, str]]:
     """Rows for a table artifact: main result, verdict and largest causes of at most SUMMARY_ROWS units."""
-    view, say = View(results), words(language)
+    say = words(language)
     return [_summary_row(view, unit, say) for unit in view.units[:SUMMARY_ROWS]]
 
 
-def overall_verdict(results: Results) -> str:
+def overall_verdict(view: View) -> str:
     """The worst verdict among the main results that the report begins with, as a reader is told it."""
-    view = View(results)
     return run_verdict(view, main_units(view))
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pyarrow.compute as pc
+
 from tasks.figures_records import records_by
 from tasks.flags import FLAGS
 from tasks.report_tables import Table
@@ -36,7 +38,7 @@ def records(view: View, say: Words) -> Table:
 def records_left_out(view: View, say: Words) -> Table:
     """Why records were not used."""
     wanted = ["algorithm", "disposition", "reason"]
-    frame = view.results.records
+    frame = view.records
     frame = frame[frame["disposition"] != "used"].fillna({"reason": "unknown"})
     sums = frame.groupby(wanted, sort=True)["records"].sum()
     rows = [
@@ -56,10 +58,10 @@ def records_left_out(view: View, say: Words) -> Table:
 def caveats(view: View, say: Words) -> Table:
     """The flags that results carry: how many, and what each means for the reader."""
     counts: Counter[str] = Counter()
-    for frame in (view.results.strata, view.rollups):
-        for text, number in frame["flags"].value_counts().items() if len(frame) else ():
-            counts.update(dict.fromkeys(split_flags(str(text)), int(number)))
-    total = len(view.results.strata) + len(view.rollups)
+    raised = view.counts("flags")
+    for text, number in raised.items():
+        counts.update(dict.fromkeys(split_flags(text), number))
+    total = raised.total()
     rows = [
         [say(f"flag_names.{flag}"), f"{say.number(counts[flag])} / {say.number(total)}", say(f"flags.{flag}")]
         for flag in FLAGS
@@ -71,23 +73,15 @@ def caveats(view: View, say: Words) -> Table:
 
 def failures(view: View, at_most: int, say: Words) -> Table:
     """Results that are missing, and why."""
-    strata = view.results.strata
-    missing = strata[~strata["status"].isin(["calibrated", "not_calibrated"])].head(at_most)
     names = {unit.stratum: unit.label(say) for unit in view.strata}
     rows = [
         [
-            names[stratum],
-            say.algorithm(algorithm),
-            say(f"statuses.{status}"),
-            say.or_plain(f"reasons.{reason or 'unknown'}"),
+            names[fit["stratum"]],
+            say.algorithm(fit["algorithm"]),
+            say(f"statuses.{fit['status']}"),
+            say.or_plain(f"reasons.{fit['reason'] or 'unknown'}"),
         ]
-        for stratum, algorithm, status, reason in zip(
-            *(
-                missing[c].astype(object).where(missing[c].notna(), None)
-                for c in ("stratum", "algorithm", "status", "reason")
-            ),
-            strict=True,
-        )
+        for fit in view.missing.slice(0, at_most).to_pylist()
     ]
     head = [say(f"columns.{name}") for name in ("stratum", "algorithm", "status", "reason")]
     return Table(say("report.failures"), head, rows)
@@ -217,5 +211,5 @@ def _text(value: Any) -> str:
 
 def lambdas(view: View, algorithm: str) -> list[float]:
     """Path correction lambdas of an algorithm over the strata, sorted."""
-    strata = view.results.strata
-    return sorted(strata.loc[strata["algorithm"] == algorithm, "lambda"].dropna().tolist())
+    own = view.fits.table.filter(pc.field("algorithm") == algorithm)
+    return sorted(own["lambda"].drop_null().to_pylist())

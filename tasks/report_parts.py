@@ -123,7 +123,7 @@ def sections(view: View, say: Words, boundaries: str | None) -> dict[str, Any]:
         "not_shown": len(view.units) - len(main),
         "options": lists.options(view, say),
         "records": [t for t in (lists.records(view, say), lists.records_left_out(view, say)) if t.rows],
-        "records_picture": pictures.show(records_picture(view, say)) if len(view.results.records) else None,
+        "records_picture": pictures.show(records_picture(view, say)) if len(view.records) else None,
         "details": [_detail(view, unit, unit not in main, pictures, say) for unit in detailed],
         "totals": _by_age_group(view, view.totals, say),
         "contrasts": contrasts(view, say),

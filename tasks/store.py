@@ -29,6 +29,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks import parquet
@@ -51,6 +52,7 @@ DESCRIPTION = (
 )  # what the caller of `publish` tells of the run, each documented in docs/outputs.md
 _DONE, _DIGEST = "done", hashlib.sha256().digest_size
 _STAGED = "new-"
+_ROWS_AT_A_TIME = 8192
 _NO_PART_OF_IDENTITY = (
     "name", "output", "chunk_strata", "roll_up_weights", "report_language", "boundaries"
 )  # fmt: skip
@@ -250,7 +252,7 @@ def _put_into_dataset(storage: Storage, manifest: Manifest) -> None:
         storage.open(f"{_folder(manifest)}/csmf.parquet") as file,
     ):
         source = pq.ParquetFile(file)
-        rows = (pa.Table.from_batches([batch]) for batch in source.iter_batches())
+        rows = (pa.Table.from_batches([batch]) for batch in source.iter_batches(_ROWS_AT_A_TIME))
         parts = map(parquet.dataset_rows, chain([source.schema_arrow.empty_table()], rows))
         parquet.write(Path(scratch) / "csmf.parquet", parts)
         storage.upload(_dataset_path(manifest), Path(scratch) / "csmf.parquet")
@@ -433,15 +435,33 @@ class Results:
         frame: pd.DataFrame = self.table(name).to_pandas()
         return frame
 
-    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """A table as Arrow, or those columns of it: a run of many strata has millions of matrix cells."""
+    def table(
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        where: pc.Expression | None = None,
+        *,
+        compact: bool = False,
+    ) -> pa.Table:
+        """A table as Arrow, or those columns and rows of it: a run of many strata has millions of rows.
+
+        `compact`: texts as Arrow dictionaries, each different one once.
+        """
+        return parquet.from_bytes(self._bytes(name), columns, where, compact=compact)
+
+    def column_names(self, name: str) -> list[str]:
+        """The columns of a table."""
+        return parquet.column_names(self._bytes(name))
+
+    def _bytes(self, name: str) -> bytes:
+        """The file of a table, as the manifest names it."""
         files = {file["path"]: file for file in self.manifest["files"]}
         run, path = self.manifest["run"], f"{name}.parquet"
         if path not in files:
             raise StateError(f"run {run} has no table {name}; it has: {', '.join(sorted(files))}")
         data = Storage(self.root).read(f"{_folder(self.manifest)}/{path}")
         if data is not None and hashlib.sha256(data).hexdigest() == files[path]["sha256"]:
-            return parquet.from_bytes(data, columns)
+            return data
         if find_run(self.root, run) != self.manifest:
             raise StateError(f"run {run} was removed or replaced while it was read; open it again")
         raise StorageError(f"{self.uri}/{path}: the file is not the one that the manifest names (checksum)")

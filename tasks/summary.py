@@ -19,7 +19,7 @@ from tasks.labels import amount
 from tasks.report import overall_verdict
 from tasks.schema import ENSEMBLE, split_flags
 from tasks.store import Results
-from tasks.view import NO_INTERVAL, shown_verdict, trusts_interval
+from tasks.view import NO_INTERVAL, View, shown_verdict, trusts_interval
 from tasks.words import CAUSE_ORDER, words
 
 SHOWN_AT_MOST = 4  # strata and roll-ups printed in full; the files hold the rest
@@ -77,7 +77,7 @@ def _heading(results: Results) -> RenderableType:
     inventory = manifest["inventory"]
     name = f"{inventory['id']}, sha256 {inventory['checksum'][:12]}"
     heading = Text(f"Run {manifest['run']}: {manifest['status'].replace('_', ' ')}", style="bold")
-    verdict = words("en")(f"verdicts.{overall_verdict(results)}")
+    verdict = words("en")(f"verdicts.{overall_verdict(View(results))}")
     heading.append(f"\nVerdict of the main results: {verdict}", style="not bold")
     heading.append(f"\nMisclassification matrices: {name}", style="not bold")
     if inventory["illustrative"]:

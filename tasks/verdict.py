@@ -25,21 +25,21 @@ COLUMNS = ("verdict", "verdict_reasons", "verdict_codes")
 
 _Key = tuple[str, str, str]  # level, stratum, algorithm
 _STRATUM = "stratum"
+_FITS = ("strata", "rollups")  # tables with a row for each result
 
 
 def add_verdicts(tables: Mapping[str, pa.Table], rules: VerdictRules | None = None) -> dict[str, pa.Table]:
     """The tables with the columns verdict, verdict_reasons and verdict_codes in csmf, strata and rollups.
 
-    tables: csmf, strata and records of whole strata (tasks/schema.py), rollups where there are any; roll-up
-    rows of csmf come together with the strata and records below them. Columns of these names are replaced.
+    tables: csmf, strata and records of whole strata (tasks/schema.py), or csmf and rollups of whole levels
+    with the records of the strata below them, or both. Columns of these names are replaced.
     """
     rules = rules or VerdictRules()
     judge = _Judge(tables, rules)
     judged = dict(tables)
     judged["csmf"] = _with_columns(tables["csmf"], judge.of_estimates(), words())
-    judged["strata"] = _with_columns(tables["strata"], judge.of_fits(tables["strata"]), words())
-    if "rollups" in tables:
-        judged["rollups"] = _with_columns(tables["rollups"], judge.of_fits(tables["rollups"]), words())
+    for name in (name for name in _FITS if name in tables):
+        judged[name] = _with_columns(tables[name], judge.of_fits(tables[name]), words())
     return judged
 
 
@@ -53,7 +53,7 @@ class _Judge:
         )
         self.left_out = left_out_shares(tables)
         self.deaths = self._deaths_behind()
-        fits = [tables["strata"], *([tables["rollups"]] if "rollups" in tables else [])]
+        fits = (tables[name] for name in _FITS if name in tables)
         self.fits = {_key(fit): fit for table in fits for fit in _rows(table, _FIT_COLUMNS)}
         self.by_fit: dict[_Key, list[dict[str, Any]]] = defaultdict(list)
         for row in self.estimates:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 import pyarrow as pa
@@ -32,14 +31,13 @@ def left_out_shares(tables: Mapping[str, pa.Table]) -> dict[_Key, tuple[float, s
     shares: dict[_Key, tuple[float, str]] = {}
     for stratum, algorithm, records, used in zip(*(counts[c] for c in _COUNTED), strict=True):
         _add(shares, ("stratum", stratum, algorithm), records, used)
-    for unit in _roll_ups(tables["csmf"], identity):
-        inside = pd.Series(True, index=counts.index)
-        for name in identity:
-            if unit[name] != ALL:
-                inside &= counts[name] == unit[name]
-        sums = counts[inside].groupby("algorithm", as_index=False)[["records", "used"]].sum()
-        for algorithm, records, used in zip(*(sums[c] for c in _COUNTED[1:]), strict=True):
-            _add(shares, (unit["level"], unit["stratum"], algorithm), records, used)
+    for names, units in _roll_ups(tables["csmf"], identity):
+        sums = counts.groupby([*names, "algorithm"], sort=False, as_index=False)[["records", "used"]].sum()
+        places = zip(*(sums[name] for name in names), strict=True)
+        fits = zip(*(sums[name] for name in _COUNTED[1:]), strict=True)
+        for place, (algorithm, records, used) in zip(places, fits, strict=True):
+            for level, key in units.get(place, ()):
+                _add(shares, (level, key, algorithm), records, used)
     return shares
 
 
@@ -56,10 +54,19 @@ def _by_fit(records: pa.Table, identity: list[str]) -> pd.DataFrame:
     return counts
 
 
-def _roll_ups(csmf: pa.Table, identity: list[str]) -> list[dict[str, Any]]:
+_Units = dict[tuple[str, ...], list[tuple[str, str]]]
+"""Level and key of the roll-ups at a place."""
+
+
+def _roll_ups(csmf: pa.Table, identity: list[str]) -> Iterator[tuple[list[str], _Units]]:
+    """The roll-ups of each level: the columns that tell their places, and the roll-ups by place."""
     frame = csmf.select(["level", "stratum", *identity]).to_pandas()
-    units = frame[frame["level"] != "stratum"].drop_duplicates()
-    return [{str(name): value for name, value in row.items()} for row in units.to_dict("records")]
+    found: dict[tuple[str, ...], _Units] = {}
+    for unit in frame[frame["level"] != "stratum"].drop_duplicates().to_dict("records"):
+        names = tuple(name for name in identity if unit[name] != ALL)
+        place = tuple(unit[name] for name in names)
+        found.setdefault(names, {}).setdefault(place, []).append((unit["level"], unit["stratum"]))
+    return ((list(names), units) for names, units in found.items())
 
 
 def _add(shares: dict[_Key, tuple[float, str]], key: _Key, records: int, used: int) -> None:

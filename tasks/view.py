@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.causes import AGE_GROUPS
+from tasks.rows import Row, Rows
 from tasks.schema import ALL, ENSEMBLE, split_flags
 from tasks.store import Results
 from tasks.verdict_records import identity_columns
@@ -24,6 +26,16 @@ NO_INTERVAL = "*"
 SHOWN = ("publishable", "publishable_narrow", "with_caution", "mean_only", "do_not_publish")
 """What a reader is told, from the best to the worst: the verdicts; that of an ensemble with nothing else
 against it; and the one for caution that is about an interval known to be much too narrow."""
+_ESTIMATE = (
+    "level", "stratum", "algorithm", "cause", "deaths", "raw", "mean", "q025", "q975", "status", "flags",
+    "not_calibrated_reason", "calibrated_deaths", "estimated_deaths", "verdict", "verdict_codes",
+)  # fmt: skip
+_FIT = (
+    "stratum", "algorithm", "deaths", "deaths_received", "status", "reason", "lambda", "rhat", "ess_bulk",
+    "ess_tail", "sampler", "flags", "verdict", "verdict_codes",
+)  # fmt: skip
+_ROLLUP = ("level", "stratum", "algorithm", "weight", "ess_bulk", "flags", "verdict", "verdict_codes")
+_RECORDS = ("age_group", "algorithm", "disposition", "reason")
 _AGES: dict[str, int] = {age_group: place for place, age_group in enumerate(AGE_GROUPS)}
 
 
@@ -66,21 +78,22 @@ class Unit:
 
 
 class View:
-    """The tables of a run, looked up by unit and algorithm."""
+    """The tables of a run, looked up by unit and algorithm: no more of them than pages and pictures show."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
         self.manifest = results.manifest
-        self.csmf = results.csmf
-        self.columns = [
-            name for name in identity_columns(list(self.csmf.columns)) if name not in ("age_group", "country")
-        ]
+        place = identity_columns(results.column_names("strata"))
+        self.columns = [name for name in place if name not in ("age_group", "country")]
+        self.estimates = self._table("csmf", _ESTIMATE, by=("level", "stratum", "algorithm"))
+        self.fits = self._table("strata", (*_FIT, *place), by=("stratum", "algorithm"))
+        self.rollups = (
+            self._table("rollups", (*_ROLLUP, *place), by=("level", "stratum", "algorithm"))
+            if self.has_table("rollups")
+            else None
+        )
         self.algorithms = self._algorithms()
-
-    @cached_property
-    def rollups(self) -> pd.DataFrame:
-        """The table rollups; without rows if the run has none."""
-        return self.results.rollups if self.has_table("rollups") else pd.DataFrame()
+        self._matrices: tuple[Unit, pa.Table] | None = None
 
     @cached_property
     def countries(self) -> list[str]:
@@ -98,16 +111,10 @@ class View:
     @cached_property
     def units(self) -> list[Unit]:
         """Roll-ups, then strata; within each neonates first, the coarsest level first, then by key."""
-        strata = self.results.strata
-        deaths = strata.groupby("stratum")["deaths_received"].max().to_dict()
-        names = ["stratum", "age_group", "country", *self.columns]
-        found = [self._unit("stratum", row, deaths[row["stratum"]]) for row in _distinct(strata, names)]
-        totals = [
-            self._unit(row["level"], row, row["weight"])
-            for row in _distinct(self.rollups, ["level", *names, "weight"])
-        ]
+        strata = self._units(self.fits, "deaths_received")
+        totals = self._units(self.rollups, "weight") if self.rollups else []
         totals.sort(key=lambda unit: (sum(value != ALL for value in unit.values.values()), unit.level))
-        return sorted(totals + found, key=lambda unit: (not unit.is_total, _AGES.get(unit.age_group, 9)))
+        return sorted(totals + strata, key=lambda unit: (not unit.is_total, _AGES.get(unit.age_group, 9)))
 
     @property
     def totals(self) -> list[Unit]:
@@ -119,20 +126,22 @@ class View:
         """The strata."""
         return [unit for unit in self.units if not unit.is_total]
 
-    def rows(self, unit: Unit, algorithm: str) -> list[dict[str, Any]]:
+    def rows(self, unit: Unit, algorithm: str) -> list[Row]:
         """The estimates of a unit by an algorithm, one a cause, in order; empty if there are none."""
-        rows = self._rows.get((unit.level, unit.stratum, algorithm), [])
-        by_cause = {row["cause"]: row for row in rows}
+        by_cause = {row["cause"]: row for row in self._estimates(unit, algorithm)}
         return [by_cause[cause] for cause in in_order(by_cause)]
 
-    def fit(self, unit: Unit, algorithm: str) -> dict[str, Any]:
+    def fit(self, unit: Unit, algorithm: str) -> Mapping[str, Any]:
         """The row of `strata` or `rollups`; empty if the unit has no such result."""
-        return self._fits.get((unit.level, unit.stratum, algorithm), {})
+        if unit.is_total:
+            found = self.rollups.of(unit.level, unit.stratum, algorithm) if self.rollups else []
+        else:
+            found = self.fits.of(unit.stratum, algorithm)
+        return found[0] if found else {}
 
     def has_result(self, unit: Unit, algorithm: str) -> bool:
         """Whether there is an estimate, calibrated or not."""
-        rows = self._rows.get((unit.level, unit.stratum, algorithm), [])
-        return any(row["status"] != "no_result" for row in rows)
+        return any(row["status"] != "no_result" for row in self._estimates(unit, algorithm))
 
     def fitted(self, unit: Unit) -> list[str]:
         """The algorithms that have a result for the unit, the ensemble last."""
@@ -161,9 +170,12 @@ class View:
         """Matrices of an algorithm: the published of age group and country, and those used in the stratum."""
         if not self.has_table("matrices"):
             return pd.DataFrame()
-        group = (pc.field("age_group") == unit.age_group) & (pc.field("country") == unit.country)
-        wanted = group & ((pc.field("kind") == "published") | (pc.field("stratum") == unit.stratum))
-        return self._matrix_table.filter(wanted & (pc.field("algorithm") == algorithm)).to_pandas()
+        if self._matrices is None or self._matrices[0] != unit:  # of one unit: there may be millions of rows
+            group = (pc.field("age_group") == unit.age_group) & (pc.field("country") == unit.country)
+            wanted = group & ((pc.field("kind") == "published") | (pc.field("stratum") == unit.stratum))
+            names = ("algorithm", "kind", "champs_cause", "va_cause", "value")
+            self._matrices = unit, self.results.table("matrices", names, wanted)
+        return self._matrices[1].filter(pc.field("algorithm") == algorithm).to_pandas()
 
     def quotable(self, row: Mapping[str, Any], say: Words) -> tuple[str, str]:
         """Share and interval; of an interval that is too narrow it is said that it is not to be quoted."""
@@ -184,43 +196,61 @@ class View:
 
     def causes(self, units: Iterable[Unit]) -> list[str]:
         """All causes of the units, in order."""
-        strata = {unit.stratum for unit in units}
-        return in_order(self.csmf.loc[self.csmf["stratum"].isin(strata), "cause"].unique())
+        strata = pa.array({unit.stratum for unit in units}, pa.string())
+        rows = self.estimates.table.filter(pc.field("stratum").isin(strata))
+        return in_order(rows["cause"].unique().to_pylist())
 
     @cached_property
-    def _matrix_table(self) -> pa.Table:
-        """As Arrow: a run of many strata has millions of rows, of which few are looked at."""
-        wanted = ["stratum", "age_group", "country", "algorithm", "kind", "champs_cause", "va_cause", "value"]
-        return self.results.table("matrices", wanted)
+    def records(self) -> pd.DataFrame:
+        """Records by age group, algorithm, disposition and reason, over all strata."""
+        rows = self.results.table("records", (*_RECORDS, "records"))
+        sums = rows.group_by(list(_RECORDS), use_threads=False).aggregate([("records", "sum")])
+        return sums.rename_columns({"records_sum": "records"}).to_pandas()
 
-    @cached_property
-    def _rows(self) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-        wanted = [
-            "level", "stratum", "algorithm", "cause", "deaths", "raw", "mean", "q025", "q975", "status",
-            "flags", "not_calibrated_reason", "calibrated_deaths", "estimated_deaths", "verdict",
-            "verdict_codes",
-        ]  # fmt: skip
-        found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-        for row in _dicts(self.csmf[wanted]):
-            found.setdefault((row["level"], row["stratum"], row["algorithm"]), []).append(row)
+    @property
+    def missing(self) -> pa.Table:
+        """The fits without a result."""
+        return self.fits.table.filter(~pc.field("status").isin(["calibrated", "not_calibrated"]))
+
+    def counts(self, column: str) -> Counter[str]:
+        """How many fits, roll-ups among them, have each text of `flags` or `verdict_codes`."""
+        tables = [rows.table for rows in (self.fits, self.rollups) if rows is not None]
+        pairs = (pair for table in tables for pair in table[column].value_counts().to_pylist())
+        found: Counter[str] = Counter()
+        for pair in pairs:
+            found[pair["values"]] += pair["counts"]
         return found
 
-    @cached_property
-    def _fits(self) -> dict[tuple[str, str, str], dict[str, Any]]:
-        fits = {("stratum", row["stratum"], row["algorithm"]): row for row in _dicts(self.results.strata)}
-        fits |= {(row["level"], row["stratum"], row["algorithm"]): row for row in _dicts(self.rollups)}
-        return fits
+    def _table(self, name: str, columns: Sequence[str], by: Sequence[str]) -> Rows:
+        return Rows(self.results.table(name, columns, compact=True), by)
+
+    def _estimates(self, unit: Unit, algorithm: str) -> list[Row]:
+        return self.estimates.of(unit.level, unit.stratum, algorithm)
 
     def _algorithms(self) -> list[str]:
         """The request's algorithms in its order, then what else the tables hold, the ensemble last."""
-        there = dict.fromkeys(self.csmf["algorithm"])
+        there = self.estimates.table["algorithm"].unique().to_pylist()
         asked = [str(name) for name in (self.manifest.get("request") or {}).get("algorithms", ())]
         own = [name for name in dict.fromkeys([*asked, *there]) if name in there and name != ENSEMBLE]
         return [*own, *([ENSEMBLE] if ENSEMBLE in there else [])]
 
-    def _unit(self, level: str, row: dict[str, Any], deaths: float) -> Unit:
-        values = {name: row[name] for name in self.columns}
-        return Unit(level, row["stratum"], row["age_group"], row["country"], values, float(deaths))
+    def _units(self, rows: Rows, deaths: str) -> list[Unit]:
+        """The units of fits or roll-ups, each once, in the order of the rows."""
+        level = ["level"] if "level" in rows.table.column_names else []
+        keys = [*level, "stratum", "age_group", "country", *self.columns]
+        frame = rows.table.select([*keys, deaths]).to_pandas()
+        units = frame.groupby(keys, sort=False, observed=True, as_index=False)[deaths].max()
+        return [
+            Unit(
+                unit.get("level", "stratum"),
+                unit["stratum"],
+                unit["age_group"],
+                unit["country"],
+                {name: unit[name] for name in self.columns},
+                float(unit[deaths]),
+            )
+            for unit in units.to_dict("records")
+        ]
 
 
 def shown_verdict(row: Mapping[str, Any]) -> str:
@@ -235,21 +265,3 @@ def shown_verdict(row: Mapping[str, Any]) -> str:
 def trusts_interval(row: Mapping[str, Any]) -> bool:
     """Whether no flag of an estimate or a fit says that its interval is too narrow."""
     return TOO_NARROW.isdisjoint(split_flags(row.get("flags") or ""))
-
-
-def _distinct(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
-    return _dicts(frame[names].drop_duplicates(["stratum", *({"level"} & set(names))])) if len(frame) else []
-
-
-def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries, missing values as None."""
-    columns = {str(name): _plain(frame[name]) for name in frame.columns}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _plain(series: pd.Series[Any]) -> list[Hashable]:
-    values, missing = series.tolist(), series.isna().tolist()
-    if not pd.api.types.is_numeric_dtype(series):
-        once: dict[Hashable, Hashable] = {}  # texts come again and again: one object for each
-        values = [once.setdefault(value, value) for value in values]
-    return [None if gone else value for value, gone in zip(values, missing, strict=True)]

@@ -14,6 +14,7 @@ from build_boundaries import made_up_boundaries
 from build_results import PROVINCES, YEARS, Case, build
 
 from tasks.report import render_report
+from tasks.view import View
 from tasks.words import LANGUAGES
 
 CASES = {
@@ -48,7 +49,7 @@ def main(folder: str, languages: list[str]) -> None:
                 if language not in languages:
                     continue
                 started = time.perf_counter()
-                page = render_report(results, language, boundaries)
+                page = render_report(View(results), language, boundaries)
                 seconds = time.perf_counter() - started
                 Path(folder, f"{name}-{language}.html").write_text(page, encoding="utf-8")
                 print(f"{name} {language}: {seconds:.1f} s, {len(page.encode()) / 1e6:.2f} MB")

@@ -206,7 +206,7 @@ def test_the_report_shows_each_joint_fit_and_how_alike_its_strata_are(plain: Res
             100 * (0.16 / (1 + phi)) ** 0.5 for phi in (fit.phi_mean, fit.phi_q975, fit.phi_q025)
         )
         assert row[7] == f"\N{PLUS-MINUS SIGN}{mean:.0f} ({low:.0f}\N{EN DASH}{high:.0f})"
-    page = render_report(plain)
+    page = render_report(View(plain))
     assert "Joint fits" in page
     assert "not part of the published method" in page
 

@@ -65,7 +65,7 @@ def pages(runs):
 
     def get(name, language="en"):
         if (name, language) not in made:
-            made[name, language] = render_report(runs(name), language)
+            made[name, language] = render_report(View(runs(name)), language)
         return made[name, language]
 
     return get
@@ -347,7 +347,7 @@ def test_the_verdict_and_its_reasons_stand_before_everything_else(runs, pages):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_illustrative_run_says_so_first(tmp_path, language):
     results = build(tmp_path, Case(algorithms=("eava",), illustrative=True))
-    text = " ".join(Page(render_report(results, language)).text)
+    text = " ".join(Page(render_report(View(results), language)).text)
     warning = words(language)("report.illustrative")
     assert text.index(warning) < text.index(words(language)("report.in_brief"))
 
@@ -400,7 +400,7 @@ def test_only_published_matrices_are_called_published(runs, pages):
 def test_trends_and_maps_are_there_where_the_run_has_them(runs, pages):
     assert "Trends in causes of death" in pages("nation")
     assert "Trends in causes of death" not in pages("one")
-    with_map = render_report(runs("nation"), "en", made_up_boundaries(PROVINCES))
+    with_map = render_report(View(runs("nation")), "en", made_up_boundaries(PROVINCES))
     assert "Causes of death after calibration, by province" in with_map
     assert 'id="maps"' in with_map
 
@@ -409,7 +409,7 @@ def test_labels_of_the_data_cannot_break_the_page(tmp_path):
     case = Case(
         columns={"district": ('"><script>alert(1)</script>', "a & b")}, deaths=(90, 99), algorithms=("eava",)
     )
-    html = render_report(build(tmp_path, case))
+    html = render_report(View(build(tmp_path, case)))
     assert "<script>alert" not in html
     assert Page(html).unclosed == []
 
@@ -417,7 +417,7 @@ def test_labels_of_the_data_cannot_break_the_page(tmp_path):
 def test_a_large_run_gives_a_page_of_bounded_size(tmp_path):
     columns = {"district": tuple(f"D{i}" for i in range(400)), "sex": ("f", "m")}
     results = build(tmp_path, Case("large", columns=columns, algorithms=("eava",), deaths=(10, 300)))
-    html = render_report(results)
+    html = render_report(View(results))
     page = Page(html)
     assert len(html) < 3_000_000
     assert "The run has 800 strata. Shown are the 300 with the most deaths" in " ".join(page.text)
@@ -425,18 +425,18 @@ def test_a_large_run_gives_a_page_of_bounded_size(tmp_path):
 
 
 def test_the_same_run_gives_the_same_page(runs, pages):
-    assert render_report(runs("one")) == pages("one")
+    assert render_report(View(runs("one"))) == pages("one")
 
 
 def test_the_overall_verdict_is_the_worst_of_the_main_results(runs):
-    assert overall_verdict(runs("one")) == "with_caution"
-    assert overall_verdict(runs("nation")) == "mean_only"
-    assert overall_verdict(runs("every-flag")) == "do_not_publish"
+    assert overall_verdict(View(runs("one"))) == "with_caution"
+    assert overall_verdict(View(runs("nation"))) == "mean_only"
+    assert overall_verdict(View(runs("every-flag"))) == "do_not_publish"
 
 
 def test_the_summary_in_markdown_begins_with_verdict_and_figures(runs):
     results = runs("one")
-    text = markdown_summary(results)
+    text = markdown_summary(View(results))
     row = results.csmf.set_index(["algorithm", "cause"]).loc[("ensemble", "pneumonia")]
     assert "**Publish with caution**" in text
     assert f"| Pneumonia | {100 * row['raw']:.0f}% | {100 * row['mean']:.0f}% |" in text
@@ -445,13 +445,13 @@ def test_the_summary_in_markdown_begins_with_verdict_and_figures(runs):
 
 
 def test_the_summary_of_a_failed_run_says_so(runs):
-    text = markdown_summary(runs("failed"))
+    text = markdown_summary(View(runs("failed")))
     assert "This run failed" in text
     assert "**Do not publish**" in text
 
 
 def test_the_artifact_table_has_a_row_for_each_unit_with_its_verdict(runs):
-    rows = artifact_table(runs("nation"))
+    rows = artifact_table(View(runs("nation")))
     assert len(rows) == 40
     assert rows[0]["Stratum"] == "Mozambique: Neonates (0\N{EN DASH}27 days)"
     assert {row["Verdict"] for row in rows[:8]} == {"Publish the mean, not the interval"}
@@ -463,7 +463,7 @@ def test_the_artifact_table_has_a_row_for_each_unit_with_its_verdict(runs):
 
 def test_markdown_shows_labels_as_they_are(tmp_path):
     results = build(tmp_path, Case(columns={"d": ("a|b*c",)}, algorithms=("eava",)))
-    assert "## Mozambique, a\\|b\\*c: Neonates" in markdown_summary(results)
+    assert "## Mozambique, a\\|b\\*c: Neonates" in markdown_summary(View(results))
 
 
 def test_templates_hold_no_text_of_their_own():
