@@ -62,6 +62,7 @@ run_sets <- function() {
   }
 }
 
+# bias: slope of the nation's error on how far the true fraction is from an equal share; negative: drawn to equal shares.
 summarise_study <- function(rows) {
   groups <- split(rows, list(rows$truth, rows$algorithms, rows$fit), drop = TRUE)
   do.call(rbind, lapply(groups, function(g) {
@@ -70,26 +71,54 @@ summarise_study <- function(rows) {
     data.frame(
       truth = g$truth[1], K = g$algorithms[1], fit = g$fit[1], sets = nrow(g), not_published = sum(!g$published),
       nation = mean(kept$nation_covered), nation_se = error(kept$nation_covered), width = mean(kept$nation_width),
-      error = mean(kept$nation_error), stratum = mean(kept$stratum_covered), stratum_se = error(kept$stratum_covered)
+      error = mean(kept$nation_error), bias = mean(kept$nation_bias), stratum = mean(kept$stratum_covered), stratum_se = error(kept$stratum_covered)
     )
   }))
 }
 
+truth_words <- c(model = "from the model", similar = "similar strata", unlike = "unlike strata", outlier = "one outlier",
+                 noise = "matrices differ by stratum")
+
+# The two fits of every truth side by side; then those with other options.
 print_table <- function(t) {
-  cat("| truth | K | fit | data sets (not published) | nation covered | width | mean error | stratum covered |\n|---|---|---|---|---|---|---|---|\n")
-  cat(sprintf("| %s | %d | %s | %d (%d) | %.2f (%.3f) | %.2f | %.3f | %.2f (%.3f) |\n", t$truth, t$K, t$fit, t$sets,
-              t$not_published, t$nation, t$nation_se, t$width, t$error, t$stratum, t$stratum_se), sep = "")
+  with_error <- function(x, se) sprintf("%.2f (%.2f)", x, se)
+  lost <- function(n) ifelse(n > 0, sprintf(" (%d)", n), "")
+  rows <- function(head, format, ...) {
+    cat("| ", paste(head, collapse = " | "), " |\n|", strrep("---|", length(head)), "\n", sep = "")
+    cat(sprintf(paste0("| ", format, " |\n"), ...), "\n", sep = "")
+  }
+  x <- merge(t[t$fit == "independent", ], t[t$fit == "joint", ], by = c("truth", "K"))
+  x <- x[order(match(x$truth, truths), x$K), ]
+  rows(c("truth", "K", "data sets", "nation held by its 95% interval: summed", "joint", "strata held: one by one", "joint"),
+       "%s | %d | %d%s | %s | %s | %s | %s", truth_words[x$truth], x$K, x$sets.y, lost(x$not_published.y),
+       with_error(x$nation.x, x$nation_se.x), with_error(x$nation.y, x$nation_se.y),
+       with_error(x$stratum.x, x$stratum_se.x), with_error(x$stratum.y, x$stratum_se.y))
+  rows(c("truth", "K", "width, nation: summed", "joint", "mean error: summed", "joint", "bias: summed", "joint"),
+       "%s | %d | %.3f | %.3f | %.3f | %.3f | %.2f | %.2f", truth_words[x$truth], x$K, x$width.x, x$width.y, x$error.x, x$error.y,
+       x$bias.x, x$bias.y)
+  x <- t[!t$fit %in% c("independent", "joint"), ]
+  if (nrow(x) == 0) return(invisible())
+  rows(c("truth", "K", "fit", "data sets", "nation held", "strata held", "width, nation", "mean error", "bias"),
+       "%s | %d | %s | %d%s | %s | %s | %.3f | %.3f | %.2f", truth_words[x$truth], x$K, x$fit, x$sets, lost(x$not_published),
+       with_error(x$nation, x$nation_se), with_error(x$stratum, x$stratum_se), x$width, x$error, x$bias)
 }
 
 draw_picture <- function(t, path) {
-  png(path, 900, 500, res = 110)
-  par(mar = c(4, 9, 3, 1))
-  at <- rev(seq_len(nrow(t)))
-  plot(t$nation, at, xlim = c(0, 1), yaxt = "n", ylab = "", xlab = "share of 95% intervals of the nation that hold the truth",
-       pch = 19, col = ifelse(t$fit == "joint", "#1b6ca8", "#c0392b"))
-  segments(t$nation - 2 * t$nation_se, at, t$nation + 2 * t$nation_se, at)
-  abline(v = 0.95, lty = 2)
-  axis(2, at, paste0(t$truth, ", K = ", t$K, ", ", t$fit), las = 1, cex.axis = 0.7)
+  t <- t[t$fit %in% c("independent", "joint"), ]
+  rows <- unique(t[order(match(t$truth, truths), t$K), c("truth", "K")])
+  at <- nrow(rows) + 1 - match(paste(t$truth, t$K), paste(rows$truth, rows$K))
+  colour <- ifelse(t$fit == "joint", "#1b6ca8", "#c0392b")
+  png(path, 1000, 120 + 42 * nrow(rows), res = 110)
+  par(mar = c(4, 17, 3, 1))
+  plot(NA, xlim = c(0, 1), ylim = c(0.5, nrow(rows) + 0.5), yaxt = "n", ylab = "", bty = "n",
+       xlab = "share of the nation's 95% intervals that hold the truth (bars: two standard errors)")
+  rect(0.93, 0.4, 0.97, nrow(rows) + 0.6, col = "#e8eef3", border = NA)
+  segments(pmax(t$nation - 2 * t$nation_se, 0), at, pmin(t$nation + 2 * t$nation_se, 1), at, col = colour, lwd = 2)
+  points(t$nation, at, pch = 19, col = colour)
+  axis(2, rev(seq_len(nrow(rows))), tick = FALSE, las = 1,
+       labels = sprintf("%s, %d algorithm%s", truth_words[rows$truth], rows$K, ifelse(rows$K > 1, "s", "")))
+  legend("top", c("strata calibrated one by one, summed", "joint model"), col = c("#c0392b", "#1b6ca8"), pch = 19, horiz = TRUE,
+         bty = "n", inset = -0.16, xpd = TRUE)
   invisible(dev.off())
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/joint.hpp"
 #include "core/sampler.hpp"
 
 namespace {
@@ -149,6 +150,56 @@ void parameters() {
   run("a tiny budget", problem({algorithm(10, 2, a), algorithm(10, 2, a)}), false, 1000);
 }
 
+// One joint fit of the strata's counts (algorithm after algorithm) with the matrices of these algorithms.
+void run_joint(const char* name, std::vector<AlgorithmData> algorithms, const std::vector<std::vector<double>>& strata) {
+  vacal::joint::JointProblem data;
+  const std::size_t n = algorithms.front().counts.size();
+  for (std::size_t k = 0; k < algorithms.size(); ++k) {
+    algorithms[k].counts.assign(n, 0.0);
+    for (const auto& a : strata) {
+      for (std::size_t j = 0; j < n; ++j) algorithms[k].counts[j] += a[k * n + j];
+    }
+  }
+  data.pooled = problem(std::move(algorithms));
+  data.counts = strata;
+  const vacal::joint::JointWork work{200, 50, 20000, 2};
+  std::string found, told;
+  try {
+    const vacal::joint::JointFit fit = vacal::joint::JointSampler(data, work, {1, 2, 3}, [](const vacal::joint::JointStatus&) {}).run();
+    for (std::size_t at = 0; at < fit.p.size(); at += n) {
+      double sum = 0;
+      for (std::size_t j = 0; j < n; ++j) sum += fit.p[at + j];
+      if (!(std::fabs(sum - 1) < 1e-9)) found = "fractions that do not add up to 1";
+    }
+    if (fit.p.size() != 200 * strata.size() * n) found = "wrong number of draws";
+    for (double x : fit.phi) found = std::isfinite(x) ? found : "phi that is not finite";
+    if (fit.publishable() && !(fit.nation.rhat >= 0.9)) found = "published without an R-hat";
+    vacal::joint::find_misfit(data, fit);
+    told = fit.converged ? "converged" : fit.reason;
+  } catch (const vacal::SamplingError& error) {
+    found = "refused";
+    told = error.what();
+  }
+  if (!found.empty()) ++n_flaws;
+  std::printf("joint: %-37s %s  (%s)\n", name, found.empty() ? "ok" : ("FLAW: " + found).c_str(), told.c_str());
+}
+
+void joint() {
+  const AlgorithmData a = algorithm(10, 2, {0, 0, 0}), b = algorithm(5, 3, {0, 0, 0});
+  run_joint("one stratum", {a}, {{9, 5, 2}});
+  run_joint("strata without deaths", {a}, {{9, 5, 2}, {0, 0, 0}, {0, 0, 1}});
+  run_joint("two algorithms, one without deaths here", {a, b}, {{9, 5, 2, 0, 0, 0}, {0, 0, 0, 4, 5, 6}});
+  run_joint("strata that are the same", {a}, std::vector<std::vector<double>>(6, {3900, 100, 10}));
+  run_joint("strata that are opposites", {a}, {{1e5, 0, 0}, {0, 1e5, 0}, {0, 0, 1e5}});
+  run_joint("algorithms that contradict each other", {a, b}, std::vector<std::vector<double>>(4, {900, 9, 9, 9, 9, 900}));
+  run_joint("a matrix that is known", {fixed(a), b}, {{90, 50, 20, 80, 60, 30}, {40, 50, 60, 40, 50, 60}});
+  run_joint("structural zeros", {with_zeros(a, {1, 2, 6})}, {{90, 50, 20}, {40, 50, 60}});
+  run_joint("a cause outside of the block", {within(a, {1, 1, 0}), b}, {{90, 50, 20, 80, 60, 30}, {40, 50, 60, 40, 50, 60}});
+  run_joint("parameters 0.05", {algorithm(0.05, 0.05, {0, 0, 0})}, {{90, 50, 20}, {40, 50, 60}});
+  run_joint("counts of samples", {a}, {{0.3, 0.5, 0.1}, {1.5, 0.2, 0}});
+  run_joint("two causes", {algorithm(10, 2, {0, 0})}, std::vector<std::vector<double>>(3, {50, 3}));
+}
+
 }  // namespace
 
 int main() {
@@ -157,6 +208,7 @@ int main() {
   large();
   matrices();
   parameters();
+  joint();
   std::printf("%d flaws\n", n_flaws);
   return n_flaws > 0;
 }
