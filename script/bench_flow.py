@@ -138,7 +138,8 @@ def watch(process: psutil.Process) -> tuple[dict[int, float], dict[int, float]]:
 def bench_flow(deaths: int, *, roll_ups: bool, matrix_sharing: str) -> None:
     """The simulated nation: 220 strata, three algorithms and the ensemble, 4,000 draws."""
     load = os.getloadavg()[0]
-    changes: dict[str, object] = {"matrix_sharing": matrix_sharing} | ({} if roll_ups else {"roll_ups": ()})
+    changes: dict[str, object] = {"matrix_sharing": matrix_sharing, "effective_draws": None}
+    changes |= {} if roll_ups else {"roll_ups": ()}
     found = measure(SimulationPlan(deaths=deaths), **changes)
     print(
         f"{found['strata']:.0f} strata, {deaths:,} deaths, {'with' if roll_ups else 'without'} roll-ups, "
