@@ -138,7 +138,7 @@ def watch(process: psutil.Process) -> tuple[dict[int, float], dict[int, float]]:
 def bench_flow(deaths: int, *, roll_ups: bool, matrix_sharing: str) -> None:
     """The simulated nation: 220 strata, three algorithms and the ensemble, 4,000 draws."""
     load = os.getloadavg()[0]
-    changes: dict[str, object] = {"matrix_sharing": matrix_sharing, "effective_draws": None}
+    changes: dict[str, object] = {"matrix_sharing": matrix_sharing}
     changes |= {} if roll_ups else {"roll_ups": ()}
     found = measure(SimulationPlan(deaths=deaths), **changes)
     print(

@@ -331,7 +331,7 @@ class CalibrationRequest(_Part):
         le=1_000_000,
         description=(
             "Bulk effective sample size, in draws, asked of the sampler (of the tail: two fifths of it, a "
-            "half with matrix_sharing joint); empty: 4000, and 1000 for matrix_sharing joint."
+            "half with matrix_sharing joint); empty: 4000, and 2000 for matrix_sharing joint."
         ),
     )
     seed: int = Field(default=1, ge=0, le=2**31 - 1, description="Seed of the random numbers.")
@@ -416,8 +416,8 @@ class CalibrationRequest(_Part):
 
     @property
     def effective_draws_used(self) -> int:
-        """Effective sample size asked of the sampler: as asked for, by default 4,000, joint 1,000."""
-        return self.effective_draws or (1000 if self.matrix_sharing_used == "joint" else 4000)
+        """Effective sample size asked of the sampler: as asked for, by default 4,000, joint 2,000."""
+        return self.effective_draws or (2000 if self.matrix_sharing_used == "joint" else 4000)
 
     @property
     def shrinkage_used(self) -> float:

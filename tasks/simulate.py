@@ -25,8 +25,6 @@ from tasks.simulate_world import World, build_world
 
 __all__ = ["SimulationPlan", "simulate"]
 
-DEMONSTRATION_DRAWS = 200  # effective draws that the request asks for: a joint fit of a nation takes minutes
-
 
 def simulate(plan: SimulationPlan, out: Path) -> Path:
     """Write simulated records into the folder `out`, with their truth and a request to calibrate them.
@@ -83,11 +81,12 @@ def _request(plan: SimulationPlan, inventory: Inventory, uri: str) -> str:
         "algorithms": list(plan.algorithms),
         "matrix": {"source": plan.source},
         "roll_ups": [["province"], ["year"], []],
-        "effective_draws": DEMONSTRATION_DRAWS,
+        "matrix_sharing": "per_stratum",
         "bad_records": "reject" if plan.duplicates else "refuse",
     }
     head = "# Simulated deaths: see truth/ for what calibration should find.\n"
-    head += f"# {DEMONSTRATION_DRAWS} effective draws are enough to look at; without the field there are more.\n"
+    head += "# Each stratum on its own, in a minute. Without matrix_sharing they are calibrated jointly, as\n"
+    head += "# totals should be (docs/joint.md): half an hour or more for 220 strata on two cores.\n"
     if inventory.illustrative:
         head += "# Illustrative matrices, not for publication.\n"
     return head + yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)

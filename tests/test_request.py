@@ -67,10 +67,10 @@ def test_path_correction_and_shrinkage_used(
     ("changes", "sharing", "effective_draws"),
     [
         ({}, "per_stratum", 4000),
-        ({"roll_ups": [[]]}, "joint", 1000),
+        ({"roll_ups": [[]]}, "joint", 2000),
         ({"roll_ups": [[]], "engine": "vacalibration"}, "per_stratum", 4000),
         ({"roll_ups": [[]], "matrix_sharing": "per_stratum"}, "per_stratum", 4000),
-        ({"matrix_sharing": "joint"}, "joint", 1000),
+        ({"matrix_sharing": "joint"}, "joint", 2000),
         ({"matrix_sharing": "joint", "effective_draws": 500}, "joint", 500),
     ],
 )
