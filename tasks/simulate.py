@@ -86,7 +86,7 @@ def _request(plan: SimulationPlan, inventory: Inventory, uri: str) -> str:
     }
     head = "# Simulated deaths: see truth/ for what calibration should find.\n"
     head += "# Each stratum on its own, in a minute. Without matrix_sharing they are calibrated jointly, as\n"
-    head += "# totals should be (docs/joint.md): half an hour or more for 220 strata on two cores.\n"
+    head += "# totals should be (docs/joint.md): that takes far longer for hundreds of strata.\n"
     if inventory.illustrative:
         head += "# Illustrative matrices, not for publication.\n"
     return head + yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
