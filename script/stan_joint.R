@@ -1,5 +1,6 @@
 # The joint model in Stan against vacal's sampler, on one small case: Rscript script/stan_joint.R (needs rstan, not a
-# dependency of the project; --scatter 0 for multinomial counts). Prints means, standard deviations and their difference in Monte-Carlo standard errors.
+# dependency of the project; --scatter 0 for multinomial counts). Prints means, standard deviations and their difference
+# in Monte-Carlo standard errors.
 
 source("script/joint_study.R")
 rstan::rstan_options(boost_lib = Sys.getenv("VACAL_BOOST", "/usr/include"))

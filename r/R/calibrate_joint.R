@@ -7,7 +7,9 @@
 #' the error of the matrix, which all strata share, for noise that averages out.
 #'
 #' The model is
-#' `counts[s, k, ] ~ Multinomial(n, t(M_k) p_s)`, rows of `M_k` Dirichlet (or fixed), the same for all strata,
+#' `counts[s, k, ] ~ Dirichlet-multinomial(n, kappa_k t(M_k) p_s)`, rows of `M_k` Dirichlet, the same for all strata,
+#' `log(kappa_k) ~ Normal(7, 1.5)` (matrices of single strata scatter about `M_k`; the likelihood is the double multinomial
+#' of the same mean and variance; multinomial counts where `M_k` is fixed),
 #' `p_s ~ Dirichlet(phi * pi)`, `pi ~ Dirichlet(1, .., 1)`, `log(phi) ~ Normal(3, 1)`,
 #' all over the calibrated causes. Other causes keep the stratum's observed fraction. Path correction, where it is
 #' asked for, is decided once for each algorithm, from the counts of all strata together; the evidence for the
@@ -34,16 +36,17 @@
 #'   In addition:
 #' * `joint_fits`: data frame, one row per fit (algorithm or `"ensemble"`): `converged`, `published`, `reason`, R-hat and
 #'   effective sizes for all strata together (`_nation`) and worst over strata (`_strata`), `divergences` among the
-#'   `transitions` of all chains, `acceptance`, `relabelled` (share of draws at which causes changed places, see the documentation of the joint
-#'   model), `evaluations`, `budget`, and mean and 95% interval of `phi`.
+#'   `transitions` of all chains, `acceptance`, `relabelled` (share of draws at which causes changed places, see the
+#'   documentation of the joint model), `evaluations`, `budget`, and mean and 95% interval of `phi`.
 #' * `misfit`: data frame, one row per fit, stratum and algorithm with deaths: `scatter` (posterior mean of the factor by
 #'   which the variance of counts exceeds that of multinomial ones, as matrices differ between strata; 1: they do not),
-#'   posterior-predictive `p_value` of Pearson's statistic relative to it, `misfit` (`p_value` below 0.005: the counts are not what this model produces) and `causes` (VA causes
-#'   more than 3 standard deviations from what is expected, separated by commas).
+#'   posterior-predictive `p_value` of Pearson's statistic relative to it, `misfit` (`p_value` below 0.005: the counts are
+#'   not what this model produces) and `causes` (VA causes more than 3 standard deviations from what is expected, separated by commas).
 #'
 #' @inheritSection calibrate_batch Errors
 #' @references
 #' Pramanik et al. (2025), Annals of Applied Statistics 19(2), \doi{10.1214/24-AOAS2006}, for one stratum.
+#' Efron (1986), Journal of the American Statistical Association 81(395), for the double multinomial.
 #' Vehtari et al. (2021), Bayesian Analysis 16(2), \doi{10.1214/20-BA1221}, for R-hat and effective sizes.
 #' @examples
 #' causes <- c("infection", "prematurity", "other")
