@@ -33,7 +33,7 @@ CHUNK_SECONDS = 10.0
 DRAWS_BYTES = 256 * 2**20
 """Most that the posterior draws of a chunk may take, where they are wanted."""
 
-JOINT_SECONDS = 0.01
+JOINT_SECONDS = 0.004
 """Of a joint fit for each stratum, algorithm, pair of causes and 1,000 effective draws."""
 
 JOINT_SHARED = 10
@@ -122,8 +122,9 @@ def expected_seconds(batch: Batch) -> float:
     published package at 5,000 draws after 5,000 of warm-up: 4.3 s for one algorithm (C = 6), 29 s for three
     and the ensemble, 57 s for the same with C = 9. Good enough to deal strata; other machines differ.
     The joint model: processor seconds of its threads together, in proportion to strata, algorithms of each
-    fit and effective draws, by figures for 55 strata of 3 algorithms (C = 6: 52 s an ensemble of 1,000
-    effective draws, C = 9: 102 s, script/bench_joint.R); hard posteriors take many times that.
+    fit and effective draws, by figures for ensembles of 3 algorithms and 1,000 effective draws (55 strata,
+    C = 5: 11 s, C = 8: 70 s; 220 strata: 68 s and 214 s, script/bench_joint.R); hard posteriors take many
+    times that.
     """
     strata, algorithms, causes = batch.counts.shape
     if batch.matrix_sharing == "joint":

@@ -21,9 +21,11 @@ struct Metric {
   // x += step * S r
   void move(double step, const double* r, double* x) const {
     for (int i = 0; i < dense; ++i) {
-      double sum = 0;
-      for (int j = 0; j <= i; ++j) sum += triangle[i * dense + j] * r[j];
-      x[i] += step * sum;
+      const double* row = &triangle[i * dense];
+      Pair pairs = both(0.0);
+      for (int j = 0; j < i; j += 2) pairs += load(row + j) * load(r + j);
+      const double last = i % 2 ? 0 : row[i] * r[i];
+      x[i] += step * (pairs[0] + pairs[1] + last);
     }
     int i = dense;
     for (; i % 2; ++i) x[i] += step * scale[i] * r[i];
@@ -32,12 +34,13 @@ struct Metric {
     }
   }
 
-  // g = S' g
+  // g = S' g, row by row: a row changes nothing that later rows read.
   void turn(double* g) const {
-    for (int j = 0; j < dense; ++j) {
-      double sum = 0;
-      for (int i = j; i < dense; ++i) sum += triangle[i * dense + j] * g[i];
-      g[j] = sum;
+    for (int i = 0; i < dense; ++i) {
+      const double *row = &triangle[i * dense], by = g[i];
+      g[i] = 0;
+      for (int j = 0; j < i; j += 2) store(g + j, load(g + j) + both(by) * load(row + j));
+      if (i % 2 == 0) g[i] = row[i] * by;
     }
     int i = dense;
     for (; i % 2; ++i) g[i] *= scale[i];

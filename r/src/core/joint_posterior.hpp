@@ -11,6 +11,7 @@
 #include "expectation.hpp"
 #include "joint_labels.hpp"
 #include "joint_stratum.hpp"
+#include "lanes.hpp"
 #include "math.hpp"
 #include "posterior.hpp"
 #include "rng.hpp"
@@ -53,27 +54,19 @@ class JointPosterior {
  public:
   explicit JointPosterior(const JointProblem& problem)
       : layout_(make_layout(problem.pooled)), c_(layout_.n_causes), k_(static_cast<int>(layout_.counts.size())),
-        counts_(problem.counts), kernel_(make_kernel(c_, k_)) {
-    for (const auto& a : counts_) {
-      for (int k = 0; k < k_; ++k) {
-        double n = 0, log_fractions = 0;
-        for (int j = 0; j < c_; ++j) n += a[k * c_ + j];
-        for (int j = 0; j < c_; ++j) {
-          if (a[k * c_ + j] > 0) log_fractions += a[k * c_ + j] * log_of(a[k * c_ + j] / n);
-        }
-        deaths_.push_back(n);
-        log_fractions_.push_back(log_fractions);
-      }
-    }
+        s_(static_cast<int>(problem.counts.size())), kernel_(make_kernel(c_, k_)) {
+    arrange(problem.counts);
     kappa_.assign(k_, std::numeric_limits<double>::infinity());
     for (int k = 0; k < k_ && problem.scatter; ++k) {
-      if (freedom(k) == 0) continue;
+      const int free = freedom(k);
+      if (free == 0) continue;
       scattered_.push_back(k);
-      freedom_.push_back(freedom(k));
+      freedom_.push_back(free);
     }
     n_global_ = 1 + layout_.size() + static_cast<int>(scattered_.size());
-    weight_.assign(k_, 1.0);
-    weighted_.assign(k_ * c_, 0.0);
+    weight_.assign(k_, Lanes(1.0));
+    four_.counts.assign(k_ * c_, Lanes(0.0));
+    four_.by_log_counts.assign(k_, Lanes(0.0));
     by_log_kappa_.assign(scattered_.size(), 0.0);
     for (double alpha : layout_.alpha) {
       bends_.emplace_back(alpha);
@@ -83,10 +76,10 @@ class JointPosterior {
     for (auto* v : {&log_y_, &y_, &slope_, &by_log_y_, &by_gamma_}) v->assign(padded(layout_.size()), 1.0);
     shared_.n_causes = c_;
     shared_.n_algorithms = k_;
-    shared_.by_log_counts.assign(k_, 0.0);
     shared_.m.assign(k_ * c_ * c_, 0.0);
-    shared_.by_m = shared_.m;
-    for (auto* v : {&shared_.b, &shared_.firm, &shared_.by_b}) v->assign(c_, 0.0);
+    shared_.by_m.assign(k_ * c_ * c_, Lanes(0.0));
+    shared_.by_b.assign(c_, Lanes(0.0));
+    for (auto* v : {&shared_.b, &shared_.firm}) v->assign(c_, 0.0);
     shared_.bends.resize(c_);
     for (int k = 0; k < k_; ++k) std::copy(layout_.constant[k].begin(), layout_.constant[k].end(), &shared_.m[k * c_ * c_]);
     log_rate_.assign(layout_.size(), 0.0);
@@ -98,7 +91,7 @@ class JointPosterior {
 
   int dimension() const { return n_global_ + n_strata() * c_; }
   int dense() const { return n_global_; }
-  int n_strata() const { return static_cast<int>(counts_.size()); }
+  int n_strata() const { return s_; }
   int n_causes() const { return c_; }
   int n_algorithms() const { return k_; }
   const Layout& layout() const { return layout_; }
@@ -106,26 +99,30 @@ class JointPosterior {
   double evaluate(const double* t, double* gradient) {
     double value = set_global(t);
     if (!(shared_.phi < largest_phi)) return -std::numeric_limits<double>::infinity();
-    std::fill(shared_.by_b.begin(), shared_.by_b.end(), 0.0);
-    std::fill(shared_.by_m.begin(), shared_.by_m.end(), 0.0);
+    std::fill(shared_.by_b.begin(), shared_.by_b.end(), Lanes(0.0));
+    std::fill(shared_.by_m.begin(), shared_.by_m.end(), Lanes(0.0));
     std::fill(by_log_kappa_.begin(), by_log_kappa_.end(), 0.0);
-    shared_.by_phi = 0;
-    for (int s = 0; s < n_strata(); ++s) {
-      const int at = n_global_ + s * c_;
-      const double total = weigh(s);
-      value += std::visit(
-          [&](auto& kernel) {
-            return kernel.evaluate(shared_, weighted_.data(), total, &modes_[s * c_], t + at, gradient + at);
-          },
+    shared_.by_phi = 0.0;
+    double by_total = 0;
+    for (int s = 0; s < s_; s += Lanes::size) {
+      weigh(s);
+      to_lanes(t + n_global_ + s * c_, s);
+      predict_modes(s);
+      const Lanes found = std::visit(
+          [&](auto& kernel) { return kernel.evaluate(shared_, four_, &modes_[s / Lanes::size * c_], z_.data(), by_z_.data()); },
           kernel_);
+      from_lanes(by_z_, s, gradient + n_global_ + s * c_);
+      for (int lane = 0; lane < lanes_at(s); ++lane) {
+        const double total = four_.total[lane], log_total = log_of(total), by = log_total + 1 - digamma(total);
+        value += found[lane] + total * log_total - log_gamma(total) + scatter_constant(s, lane, by);
+        by_total += by;
+      }
       if (!std::isfinite(value)) {
         forget_modes();
         return -std::numeric_limits<double>::infinity();
       }
-      const double by_total = log_of(total) + 1 - digamma(total);
-      value += total * log_of(total) - log_gamma(total) + scatter_constant(s, by_total);
-      shared_.by_phi += by_total;
     }
+    by_phi_ = sum(shared_.by_phi) + by_total;
     value += n_strata() * dirichlet_constant();
     add_global_gradient(t, gradient);
     return value;
@@ -214,8 +211,9 @@ class JointPosterior {
   std::vector<double> relabelled(const double* t, const std::vector<int>& labels) {
     std::vector<double> out(padded(dimension()), 0.0);
     set_global(t);
-    const std::vector<double> x = logs_at(t), old(log_y_.begin(), log_y_.begin() + layout_.size()), old_modes = modes_;
-    std::vector<double> log_y = old, moved(c_);
+    const std::vector<double> x = logs_at(t), old(log_y_.begin(), log_y_.begin() + layout_.size());
+    const std::vector<Lanes> old_modes = modes_;
+    std::vector<double> log_y = old;
     for (int i = 0; i < c_; ++i) log_y[labels[i]] = old[i];
     for (const MatrixRow& row : layout_.rows) {
       if (labels[row.cause] == row.cause) continue;
@@ -226,19 +224,19 @@ class JointPosterior {
     std::copy(t, t + n_global_, out.begin());
     set_coordinates(log_y, out.data());
     set_global(out.data());
-    for (int s = 0; s < n_strata(); ++s) {
+    std::vector<Lanes> moved(c_);
+    for (int s = 0; s < s_; s += Lanes::size) {
+      const int at = s / Lanes::size * c_;
+      weigh(s);
+      to_lanes(&x[s * c_], s);
       for (int i = 0; i < c_; ++i) {
-        moved[labels[i]] = x[s * c_ + i];
-        modes_[s * c_ + labels[i]] = old_modes[s * c_ + i];
+        moved[labels[i]] = z_[i];
+        modes_[at + labels[i]] = old_modes[at + i];
       }
-      const double total = weigh(s);
-      std::visit(
-          [&](auto& kernel) {
-            kernel.from_logs(shared_, weighted_.data(), total, &modes_[s * c_], moved.data(),
-                             &out[n_global_ + s * c_]);
-          },
-          kernel_);
+      std::visit([&](auto& kernel) { kernel.from_logs(shared_, four_, &modes_[at], moved.data(), z_.data()); }, kernel_);
+      from_lanes(z_, s, &out[n_global_ + s * c_]);
     }
+    last_modes_ = modes_;
     return out;
   }
 
@@ -330,7 +328,56 @@ class JointPosterior {
     return value;
   }
 
-  void forget_modes() { modes_.assign(n_strata() * c_, 1.0 / c_); }
+  // Counts by fours of strata; the last four are filled up with strata without deaths.
+  void arrange(const std::vector<std::vector<double>>& counts) {
+    for (int s = 0; s < s_; s += Lanes::size) {
+      std::vector<Lanes> a(k_ * c_, Lanes(0.0)), deaths(k_, Lanes(0.0)), log_fractions(k_, Lanes(0.0));
+      for (int lane = 0; lane < lanes_at(s); ++lane) {
+        for (int k = 0; k < k_; ++k) {
+          double n = 0, sum = 0;
+          for (int j = k * c_; j < (k + 1) * c_; ++j) n += counts[s + lane][j];
+          for (int j = k * c_; j < (k + 1) * c_; ++j) {
+            const double count = counts[s + lane][j];
+            a[j].set(lane, count);
+            if (count > 0) sum += count * log_of(count / n);
+          }
+          deaths[k].set(lane, n);
+          log_fractions[k].set(lane, sum);
+        }
+      }
+      counts_.insert(counts_.end(), a.begin(), a.end());
+      deaths_.insert(deaths_.end(), deaths.begin(), deaths.end());
+      log_fractions_.insert(log_fractions_.end(), log_fractions.begin(), log_fractions.end());
+    }
+    z_.assign(c_, Lanes(0.0));
+    by_z_ = z_;
+  }
+
+  int lanes_at(int s) const { return std::min(Lanes::size, s_ - s); }
+  Lanes deaths_at(int s, int k) const { return deaths_[s / Lanes::size * k_ + k]; }
+
+  // Between an array of the strata from s on, stratum by stratum, and lanes.
+  void to_lanes(const double* from, int s) {
+    for (int i = 0; i < c_; ++i) {
+      for (int lane = 0; lane < Lanes::size; ++lane) z_[i].set(lane, lane < lanes_at(s) ? from[lane * c_ + i] : 0);
+    }
+  }
+  void from_lanes(const std::vector<Lanes>& lanes, int s, double* to) const {
+    for (int lane = 0; lane < lanes_at(s); ++lane) {
+      for (int i = 0; i < c_; ++i) to[lane * c_ + i] = lanes[i][lane];
+    }
+  }
+
+  // Modes move along a line, nearly, from one step of a trajectory to the next.
+  void predict_modes(int s) {
+    for (int at = s / Lanes::size * c_, end = at + c_; at < end; ++at) {
+      const Lanes now = modes_[at], moved = now + (now - last_modes_[at]);
+      last_modes_[at] = now;
+      modes_[at] = smaller(larger(moved, Lanes(0.5) * now), Lanes(2.0) * now);
+    }
+  }
+
+  void forget_modes() { last_modes_ = modes_ = std::vector<Lanes>(deaths_.size() / k_ * c_, Lanes(1.0 / c_)); }
 
   void index_rows() {
     row_at_.assign(k_ * c_, -1);
@@ -357,9 +404,9 @@ class JointPosterior {
     Expectation guess(layout_);
     guess.iterate(200);
     double deaths = 0;
-    for (int s = 0; s < n_strata(); ++s) {
+    for (int s = 0; s < s_; ++s) {
       double n = 0;
-      for (int k = 0; k < k_; ++k) n += deaths_[s * k_ + k] / k_;
+      for (int k = 0; k < k_; ++k) n += deaths_at(s, k)[s % Lanes::size] / k_;
       deaths += n / (1 + n / guessed_phi);
     }
     for (int k = 0; k < k_; ++k) {
@@ -400,29 +447,28 @@ class JointPosterior {
     return random ? static_cast<int>(std::count(open.begin(), open.end(), 1)) - 1 : 0;
   }
 
-  // Sets the weighted counts of a stratum and their weights w; returns phi plus their sum.
-  double weigh(int s) {
-    double total = shared_.phi;
-    for (const int k : scattered_) {
-      const double n = deaths_[s * k_ + k];
-      weight_[k] = n > 1 ? (kappa_[k] + 1) / (kappa_[k] + n) : 1;
-    }
+  // Sets the weights w of the four strata from s on, their weighted counts, and phi plus the sum of these.
+  void weigh(int s) {
+    four_.total = shared_.phi;
+    for (int lane = 0; lane < Lanes::size; ++lane) four_.live.set(lane, lane < lanes_at(s));
+    for (const int k : scattered_) weight_[k] = Lanes(kappa_[k] + 1) / (Lanes(kappa_[k]) + larger(deaths_at(s, k), Lanes(1.0)));
+    const Lanes* counts = &counts_[s / Lanes::size * k_ * c_];
     for (int k = 0; k < k_; ++k) {
-      for (int j = k * c_; j < (k + 1) * c_; ++j) weighted_[j] = weight_[k] * counts_[s][j];
-      total += weight_[k] * deaths_[s * k_ + k];
+      for (int j = k * c_; j < (k + 1) * c_; ++j) four_.counts[j] = weight_[k] * counts[j];
+      four_.total += weight_[k] * deaths_at(s, k);
     }
-    return total;
   }
 
-  // What the likelihood of the stratum's weighted counts lacks; adds to the gradient by log kappa.
-  double scatter_constant(int s, double by_total) {
+  // What the likelihood of a stratum's weighted counts lacks; adds to the gradient by log kappa.
+  double scatter_constant(int s, int lane, double by_total) {
     double value = 0;
     for (std::size_t v = 0; v < scattered_.size(); ++v) {
       const int k = scattered_[v];
-      const double n = deaths_[s * k_ + k], w = weight_[k], half = 0.5 * freedom_[v], kappa = kappa_[k];
+      const double n = deaths_at(s, k)[lane], w = weight_[k][lane], half = 0.5 * freedom_[v], kappa = kappa_[k];
       if (!(n > 1)) continue;
-      value += half * log_of(w) - w * log_fractions_[s * k_ + k];
-      const double by_log_w = shared_.by_log_counts[k] + w * n * by_total + half - w * log_fractions_[s * k_ + k];
+      const double log_fractions = log_fractions_[s / Lanes::size * k_ + k][lane];
+      value += half * log_of(w) - w * log_fractions;
+      const double by_log_w = four_.by_log_counts[k][lane] + w * n * by_total + half - w * log_fractions;
       by_log_kappa_[v] += by_log_w * (kappa / (kappa + 1) - kappa / (kappa + n));
     }
     return value;
@@ -485,28 +531,28 @@ class JointPosterior {
 
   void add_global_gradient(const double* t, double* gradient) {
     const int n = layout_.size();
-    shared_.by_phi += n_strata() * digamma(shared_.phi);
-    for (int i = 0; i < c_; ++i) shared_.by_b[i] -= n_strata() * digamma(shared_.b[i]);
-    double mean = 0;
-    for (int i = 0; i < c_; ++i) mean += shared_.by_b[i] * shared_.b[i];
-    gradient[0] = -t[0] + sd_log_phi * (shared_.by_phi * shared_.phi + mean);
+    const double by_phi = by_phi_ + s_ * digamma(shared_.phi);
+    double by_log_pi[64], mean = 0;
+    for (int i = 0; i < c_; ++i) {
+      by_log_pi[i] = shared_.b[i] * (sum(shared_.by_b[i]) - s_ * digamma(shared_.b[i]));
+      mean += by_log_pi[i];
+    }
+    gradient[0] = -t[0] + sd_log_phi * (by_phi * shared_.phi + mean);
     for (std::size_t v = 0; v < scattered_.size(); ++v) {
       gradient[1 + n + v] = -t[1 + n + v] + sd_log_kappa * by_log_kappa_[v];
     }
     std::vector<double>& g = by_gamma_;
     for (int i = 0; i < n; ++i) g[i] = layout_.alpha[i] - y_[i];
-    double by_log_pi[64];
-    for (int i = 0; i < c_; ++i) by_log_pi[i] = shared_.b[i] * shared_.by_b[i];
     for (const MatrixRow& row : layout_.rows) {
       const int at = (row.algorithm * c_ + row.cause) * c_;
-      const double *m = &shared_.m[at], *by_m = &shared_.by_m[at];
-      double pull = 0;
+      double pull = 0, by_log_m[64];
       for (int c = row.offset; c < row.offset + row.length; ++c) {
-        pull += m[layout_.column[c]] * by_m[layout_.column[c]] + by_log_rate_[c];
+        const int j = at + layout_.column[c];
+        by_log_m[c - row.offset] = shared_.m[j] * sum(shared_.by_m[j]) + by_log_rate_[c];
+        pull += by_log_m[c - row.offset];
       }
       for (int c = row.offset; c < row.offset + row.length; ++c) {
-        const int j = layout_.column[c];
-        g[c] += m[j] * (by_m[j] - pull) + by_log_rate_[c];
+        g[c] += by_log_m[c - row.offset] - shared_.m[at + layout_.column[c]] * pull;
       }
     }
     for (const ColumnShear& shear : shears_) shear.pull_back(g.data(), by_log_pi);
@@ -518,31 +564,31 @@ class JointPosterior {
 
   // x = log y of every stratum, after set_global.
   std::vector<double> logs_at(const double* t) {
-    std::vector<double> x(n_strata() * c_);
-    for (int s = 0; s < n_strata(); ++s) {
-      const double total = weigh(s);
-      std::visit(
-          [&](auto& kernel) {
-            kernel.to_logs(shared_, weighted_.data(), total, &modes_[s * c_],
-                           t + n_global_ + s * c_, &x[s * c_]);
-          },
-          kernel_);
+    std::vector<double> x(s_ * c_);
+    for (int s = 0; s < s_; s += Lanes::size) {
+      weigh(s);
+      to_lanes(t + n_global_ + s * c_, s);
+      std::visit([&](auto& kernel) { kernel.to_logs(shared_, four_, &modes_[s / Lanes::size * c_], z_.data(), by_z_.data()); },
+                 kernel_);
+      from_lanes(by_z_, s, &x[s * c_]);
     }
     return x;
   }
 
   Layout layout_;
-  int c_, k_, n_global_ = 0;
-  std::vector<std::vector<double>> counts_;
-  std::vector<double> deaths_, log_fractions_;       // S x K: n = sum_j a_j, and sum_j a_j log(a_j / n)
-  std::vector<int> scattered_, freedom_;             // algorithms that have a kappa
-  std::vector<double> kappa_, weight_, weighted_, by_log_kappa_;
+  int c_, k_, s_, n_global_ = 0;
+  std::vector<Lanes> counts_, deaths_, log_fractions_;  // by fours of strata: K x C; K: n = sum_j a_j, and sum_j a_j log(a_j / n)
+  std::vector<int> scattered_, freedom_;                // algorithms that have a kappa
+  std::vector<double> kappa_, by_log_kappa_;
+  std::vector<Lanes> weight_, z_, by_z_, modes_, last_modes_;  // modes: by fours of strata, C
+  FourStrata four_;
+  double by_phi_ = 0;
   Kernel kernel_;
   Shared shared_;
   std::vector<Bend> bends_;
   std::vector<ColumnShear> shears_;
   std::vector<char> is_pivot_;
-  std::vector<double> centre_, unit_, log_y_, y_, slope_, by_log_y_, by_gamma_, modes_, log_rate_, by_log_rate_;
+  std::vector<double> centre_, unit_, log_y_, y_, slope_, by_log_y_, by_gamma_, log_rate_, by_log_rate_;
   std::vector<int> row_at_, slot_;  // row of (algorithm, cause); causes that can be exchanged
   std::vector<char> may_stand_for_;
   Labels labels_;

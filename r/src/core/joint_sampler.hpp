@@ -23,7 +23,7 @@
 namespace vacal::joint {
 
 constexpr int n_chains = 4;
-constexpr int least_depth = 4;  // trajectories of at least 2^4 steps: most strata turn before the slow shared directions do
+constexpr int least_depth = 3;  // trajectories of at least 2^3 steps
 constexpr int least_transitions = 250;          // of a chain: with fewer, R-hat is noise
 constexpr double rhat_nation = 1.01;             // to reach; for the worst of many strata noise alone exceeds it
 constexpr double rhat_published = 1.02;
@@ -113,7 +113,7 @@ class Team {
 
 struct JointChain {
   JointChain(const JointPosterior& density, const Key& key, std::uint64_t stream)
-      : rng(key, stream), nuts(density, Rng(key, stream + 100), start(density, rng)), step(0.7) {
+      : rng(key, stream), nuts(density, Rng(key, stream + 100), start(density, rng)), step(0.65) {
     nuts.set_least_depth(least_depth);
   }
 

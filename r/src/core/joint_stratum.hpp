@@ -4,11 +4,12 @@
 #include <cmath>
 #include <vector>
 
+#include "lanes.hpp"
 #include "math.hpp"
 #include "special.hpp"
 
-// One stratum of the joint model, p ~ Dirichlet(b) and a_k ~ Multinomial(n_k, M_k' p) (counts need not be whole), in coordinates z that are about
-// standard normal and independent of b and the M_k, whatever these are.
+// A stratum of the joint model, p ~ Dirichlet(b) and a_k ~ Multinomial(n_k, M_k' p) (counts need not be whole), in coordinates
+// z that are about standard normal and independent of b and the M_k, whatever these are. Four strata at a time.
 namespace vacal::joint {
 
 // A gamma variable y of small shape b has log y spread over 1 / b to the left and about 1 to the right. Under
@@ -50,7 +51,8 @@ struct Bend {
   }
 };
 
-// What all strata share at one point: b = phi pi and the matrices, and the gradient of the log-density by them.
+// What all strata share at one point: b = phi pi and the matrices, and the gradient of the log-density by them, in lanes
+// that are yet to be summed.
 struct Shared {
   int n_causes = 0, n_algorithms = 0;
   double phi = 0;
@@ -58,9 +60,15 @@ struct Shared {
   double firm_sum = 0;
   std::vector<Bend> bends;
   std::vector<double> m;                 // K x C x C
-  std::vector<double> by_b, by_m;        // gradient
-  double by_phi = 0;                     // through phi alone, b held
-  std::vector<double> by_log_counts;     // K, of the last stratum: by the log of what all counts of an algorithm are multiplied by
+  std::vector<Lanes> by_b, by_m;         // gradient; by_m: K x C x C
+  Lanes by_phi;                          // through phi alone, b held
+};
+
+// Four strata: counts of every algorithm and cause, and phi plus their sum. Lanes that are not live add nothing.
+struct FourStrata {
+  std::vector<Lanes> counts;        // K x C
+  Lanes total = 0.0, live = 1.0;    // live: 0 or 1
+  std::vector<Lanes> by_log_counts;  // K: gradient by the log of what all counts of an algorithm are multiplied by
 };
 
 // Given b and the M_k, x = log y with p = y / sum(y) has the log-density
@@ -77,42 +85,43 @@ template <int Width>
 class StratumKernel {
  public:
   StratumKernel(int n_causes, int n_algorithms) : c_(n_causes), k_(n_algorithms) {
-    const int c = c_, pad = padded(c);
-    for (auto* v : {&x_, &t_, &v_, &e_, &soft_, &slope_, &r_, &gx_, &firm_bar_, &gv_, &xbar_, &new_y_, &one_}) {
-      v->assign(pad, 1.0);
+    for (auto* v : {&x_, &v_, &share_left_, &soft_, &slope_, &r_, &gx_, &firm_bar_, &gv_, &xbar_, &new_y_, &inverse_diagonal_}) {
+      v->assign(c_, 1.0);
     }
-    for (auto* v : {&g_, &l_, &s_}) v->assign(c * c, 0.0);
-    w_.assign(k_ * c * c, 0.0);
-    for (auto* v : {&q_, &back_}) v->assign(k_ * pad, 1.0);
+    for (auto* v : {&g_, &l_, &s_}) v->assign(c_ * c_, 0.0);
+    w_.assign(k_ * c_ * c_, 0.0);
+    per_q_.assign(k_ * c_, 1.0);
   }
 
-  // Log-density at z up to a constant; sets the gradient by z and by_log_counts and adds to the rest in `shared`. counts: K x C; y: the
-  // mode y^ at a point near by, and here on return. NaN where the mode is not found.
-  double evaluate(Shared& shared, const double* counts, double total, double* y, const double* z, double* by_z) {
-    if (!find_mode(shared, counts, total - shared.phi + shared.firm_sum, y)) return std::numeric_limits<double>::quiet_NaN();
+  // Log-densities at z up to a constant; sets the gradient by z and by_log_counts and adds to the rest in `shared`. y: the
+  // modes y^ at a point near by, and here on return. NaN where a mode is not found.
+  Lanes evaluate(Shared& shared, FourStrata& strata, Lanes* y, const Lanes* z, Lanes* by_z) {
+    if (!find_modes(shared, strata, y)) return std::numeric_limits<double>::quiet_NaN();
     place(shared, y, z);
-    std::fill(shared.by_log_counts.begin(), shared.by_log_counts.end(), 0.0);
-    const double result = value(shared, counts, total);
-    pull_back(shared, counts, total, y, z, by_z);
+    std::fill(strata.by_log_counts.begin(), strata.by_log_counts.end(), Lanes(0.0));
+    const Lanes result = value(shared, strata);
+    pull_back(shared, strata, y, z, by_z);
     return result;
   }
 
   // x = log y at z, sum(exp(x)) is free.
-  bool to_logs(Shared& shared, const double* counts, double total, double* y, const double* z, double* x) {
-    if (!find_mode(shared, counts, total - shared.phi + shared.firm_sum, y)) return false;
+  bool to_logs(const Shared& shared, const FourStrata& strata, Lanes* y, const Lanes* z, Lanes* x) {
+    if (!find_modes(shared, strata, y)) return false;
     place(shared, y, z);
-    std::copy(x_.begin(), x_.begin() + c(), x);
+    std::copy(x_.begin(), x_.end(), x);
     return true;
   }
 
   // The z of x.
-  bool from_logs(Shared& shared, const double* counts, double total, double* y, const double* x, double* z) {
-    if (!find_mode(shared, counts, total - shared.phi + shared.firm_sum, y)) return false;
+  bool from_logs(const Shared& shared, const FourStrata& strata, Lanes* y, const Lanes* x, Lanes* z) {
+    if (!find_modes(shared, strata, y)) return false;
     for (int i = 0; i < c(); ++i) {
-      v_[i] = shared.bends[i].inverse(x[i] - log_of(y[i]) + Bend::level) - centre(shared, i);
+      const Lanes above = x[i] - log_of(y[i]) + Lanes(Bend::level);
+      for (int lane = 0; lane < Lanes::size; ++lane) v_[i].set(lane, shared.bends[i].inverse(above[lane]));
+      v_[i] -= centre(shared, i);
     }
     for (int i = 0; i < c(); ++i) {
-      z[i] = 0;
+      z[i] = 0.0;
       for (int j = i; j < c(); ++j) z[i] += l_[j * c() + i] * v_[j];
     }
     return true;
@@ -124,60 +133,51 @@ class StratumKernel {
 
   int c() const { return Width > 0 ? Width : c_; }
 
-  // G at y, its Cholesky factor, and r = y * dF/dy.
-  void curvature(const Shared& shared, const double* counts, double total, const double* y) {
+  // W, G at y, its Cholesky factor, and r = y * dF/dy.
+  void curvature(const Shared& shared, const FourStrata& strata, Lanes total, const Lanes* y) {
     const int n = c();
     for (int i = 0; i < n; ++i) {
-      r_[i] = shared.firm[i] - total * y[i];
-      for (int j = 0; j <= i; ++j) g_[i * n + j] = 0;
+      r_[i] = Lanes(shared.firm[i]) - total * y[i];
+      for (int j = 0; j < i; ++j) g_[i * n + j] = 0.0;
       g_[i * n + i] = shared.firm[i];
     }
     for (int k = 0; k < k_; ++k) {
-      const double* m = &shared.m[k * n * n];
-      const double* a = counts + k * n;
-      double* w = &w_[k * n * n];
-      double q[Width > 0 ? Width : 64];
-      for (int j = 0; j < n; ++j) q[j] = 0;
-      for (int i = 0; i < n; ++i) {
-        for (int j = 0; j < n; ++j) q[j] += w[i * n + j] = y[i] * m[i * n + j];
-      }
-      for (int j = 0; j < n; ++j) q[j] = a[j] > 0 ? 1 / q[j] : 0;
-      for (int i = 0; i < n; ++i) {
-        for (int j = 0; j < n; ++j) w[i * n + j] *= q[j];
-      }
-      for (int i = 0; i < n; ++i) {
-        double wa[Width > 0 ? Width : 64], sum = 0;
-        for (int j = 0; j < n; ++j) sum += wa[j] = w[i * n + j] * a[j];
-        r_[i] += sum;
-        for (int l = 0; l <= i; ++l) {
-          double dot = 0;
-          for (int j = 0; j < n; ++j) dot += wa[j] * w[l * n + j];
-          g_[i * n + l] += dot;
+      for (int j = 0; j < n; ++j) {
+        const double* m = &shared.m[k * n * n + j];
+        const Lanes a = strata.counts[k * n + j];
+        Lanes* w = &w_[(k * n + j) * n];
+        Lanes q = 0.0;
+        for (int i = 0; i < n; ++i) q += w[i] = y[i] * Lanes(m[i * n]);
+        const Lanes per_q = per_q_[k * n + j] = Lanes(1.0) / larger(q, Lanes(1e-300));
+        for (int i = 0; i < n; ++i) w[i] *= per_q;
+        for (int i = 0; i < n; ++i) {
+          const Lanes wa = w[i] * a;
+          r_[i] += wa;
+          for (int l = 0; l <= i; ++l) g_[i * n + l] += wa * w[l];
         }
       }
     }
     for (int i = 0; i < n; ++i) {  // Cholesky
-      for (int j = 0; j <= i; ++j) {
-        double sum = g_[i * n + j];
+      for (int j = 0; j < i; ++j) {
+        Lanes sum = g_[i * n + j];
         for (int l = 0; l < j; ++l) sum -= l_[i * n + l] * l_[j * n + l];
-        if (i == j) {
-          l_[i * n + i] = std::sqrt(std::max(sum, 1e-12 * g_[i * n + i]));
-          inverse_diagonal_[i] = 1 / l_[i * n + i];
-        } else {
-          l_[i * n + j] = sum * inverse_diagonal_[j];
-        }
+        l_[i * n + j] = sum * inverse_diagonal_[j];
       }
+      Lanes sum = g_[i * n + i];
+      for (int l = 0; l < i; ++l) sum -= l_[i * n + l] * l_[i * n + l];
+      l_[i * n + i] = root_of(larger(sum, Lanes(1e-12) * g_[i * n + i]));
+      inverse_diagonal_[i] = Lanes(1.0) / l_[i * n + i];
     }
   }
 
-  void solve_lower(double* x) const {  // L x = x
+  void solve_lower(Lanes* x) const {  // L x = x
     const int n = c();
     for (int i = 0; i < n; ++i) {
       for (int j = 0; j < i; ++j) x[i] -= l_[i * n + j] * x[j];
       x[i] *= inverse_diagonal_[i];
     }
   }
-  void solve_upper(double* x) const {  // L' x = x
+  void solve_upper(Lanes* x) const {  // L' x = x
     const int n = c();
     for (int i = n - 1; i >= 0; --i) {
       for (int j = i + 1; j < n; ++j) x[i] -= l_[j * n + i] * x[j];
@@ -185,135 +185,113 @@ class StratumKernel {
     }
   }
 
-  // Newton's method with steps that keep y positive; leaves G, L and W at the mode.
-  bool find_mode(const Shared& shared, const double* counts, double total, double* y) {
+  // Newton's method with steps that keep y positive; leaves G, L and W at the modes.
+  bool find_modes(const Shared& shared, const FourStrata& strata, Lanes* y) {
     const int n = c();
+    const Lanes total = strata.total - Lanes(shared.phi) + Lanes(shared.firm_sum);
     for (int step = 0; step < 200; ++step) {
-      curvature(shared, counts, total, y);
+      curvature(shared, strata, total, y);
       std::copy(r_.begin(), r_.begin() + n, gv_.begin());
       solve_lower(gv_.data());
       solve_upper(gv_.data());
-      double largest = 0, down = 0;
+      Lanes up = 0.0, down = 0.0;
       for (int i = 0; i < n; ++i) {
-        largest = std::max(largest, std::fabs(gv_[i]));
-        down = std::max(down, -gv_[i]);
+        up = larger(up, gv_[i]);
+        down = larger(down, -gv_[i]);
       }
+      const double largest = greatest(larger(up, down));
       if (!(largest < 1e100)) return false;
       if (largest < near_enough) return true;
-      const double length = down > 0.9 ? 0.9 / down : 1;
-      for (int i = 0; i < n; ++i) y[i] = std::max(y[i] * (1 + length * gv_[i]), 1e-290);
+      const Lanes length = Lanes(0.9) / larger(down, Lanes(0.9));
+      for (int i = 0; i < n; ++i) y[i] = larger(y[i] * (Lanes(1.0) + length * gv_[i]), Lanes(1e-290));
     }
     return false;
   }
 
-  double weight(const Shared& shared, int i) const { return shared.firm[i] / g_[i * c() + i]; }
-  double centre(const Shared& shared, int i) const {
-    return shared.bends[i].level_at - shared.bends[i].lowered * weight(shared, i);
+  Lanes weight(const Shared& shared, int i) const { return Lanes(shared.firm[i]) / g_[i * c() + i]; }
+  Lanes centre(const Shared& shared, int i) const {
+    return Lanes(shared.bends[i].level_at) - Lanes(shared.bends[i].lowered) * weight(shared, i);
   }
 
   // From z to x = log y and what its derivatives need.
-  void place(const Shared& shared, const double* y, const double* z) {
+  void place(const Shared& shared, const Lanes* y, const Lanes* z) {
     const int n = c();
     std::copy(z, z + n, v_.begin());
     solve_upper(v_.data());
     for (int i = 0; i < n; ++i) {
-      t_[i] = centre(shared, i) + v_[i];
-      e_[i] = -std::fabs(t_[i]);
-      x_[i] = y[i];
-    }
-    exp_all(e_.data(), e_.data(), padded(n));
-    for (int i = 0; i < n; ++i) soft_[i] = 1 + e_[i];
-    log_all(soft_.data(), soft_.data(), padded(n));
-    log_all(x_.data(), x_.data(), padded(n));
-    for (int i = 0; i < n; ++i) {
       const Bend& bend = shared.bends[i];
-      soft_[i] += std::max(-t_[i], 0.0);                 // log(1 + exp(-t))
-      e_[i] = (t_[i] > 0 ? e_[i] : 1.0) / (1 + e_[i]);  // 1 / (1 + exp(t))
-      slope_[i] = 1 + bend.bend * e_[i];
-      x_[i] += t_[i] - bend.bend * soft_[i] - Bend::level;
+      const Lanes t = centre(shared, i) + v_[i], left = larger(-t, Lanes(0.0)), right = larger(t, Lanes(0.0));
+      const Lanes e = exp_of(-(left + right)), per_sum = Lanes(1.0) / (Lanes(1.0) + e);
+      soft_[i] = left + log_of(Lanes(1.0) + e);                // log(1 + exp(-t))
+      share_left_[i] = choose(above_zero(t), per_sum, e * per_sum);  // 1 / (1 + exp(t))
+      slope_[i] = Lanes(1.0) + Lanes(bend.bend) * share_left_[i];
+      x_[i] = log_of(y[i]) + t - Lanes(bend.bend) * soft_[i] - Lanes(Bend::level);
     }
   }
 
-  double value(Shared& shared, const double* counts, double total) {
+  // Sets gx to the gradient by x, and adds that by the matrices.
+  Lanes value(Shared& shared, FourStrata& strata) {
     const int n = c();
-    exp_all(x_.data(), new_y_.data(), padded(n));
-    log_all(slope_.data(), one_.data(), padded(n));
-    double sum = 0;
+    Lanes sum = 0.0, slopes = 1.0, sum_y = 0.0;
     for (int i = 0; i < n; ++i) {
-      sum += shared.b[i] * x_[i] - total * new_y_[i] + one_[i];
+      new_y_[i] = exp_of(x_[i]);
+      sum += Lanes(shared.b[i]) * x_[i] + log_of(slope_[i]);
+      slopes *= inverse_diagonal_[i];
+      sum_y += new_y_[i];
+      gx_[i] = Lanes(shared.b[i]) - strata.total * new_y_[i];
     }
-    double product = 1;
-    for (int i = 0; i < n; ++i) product *= inverse_diagonal_[i];
-    sum += log_of(product);
+    sum += log_of(slopes) - strata.total * sum_y;
+    shared.by_phi -= strata.live * sum_y;
     for (int k = 0; k < k_; ++k) {
-      const double* m = &shared.m[k * n * n];
-      double* q = &q_[k * padded(n)];
-      for (int j = 0; j < n; ++j) q[j] = 0;
-      for (int i = 0; i < n; ++i) {
-        for (int j = 0; j < n; ++j) q[j] += new_y_[i] * m[i * n + j];
-      }
+      Lanes fit = 0.0, deaths = 0.0;
       for (int j = 0; j < n; ++j) {
-        const double a = counts[k * n + j];
-        back_[k * padded(n) + j] = a > 0 ? a / q[j] : 0;
-        q[j] = a > 0 ? q[j] : 1;
+        const double* m = &shared.m[k * n * n + j];
+        const Lanes a = strata.counts[k * n + j];
+        Lanes q = 0.0;
+        for (int i = 0; i < n; ++i) q += new_y_[i] * Lanes(m[i * n]);
+        q = larger(q, Lanes(1e-300));
+        fit += a * log_of(q);
+        deaths += a;
+        const Lanes back = a / q;
+        Lanes* by_m = &shared.by_m[k * n * n + j];
+        for (int i = 0; i < n; ++i) {
+          const Lanes pull = new_y_[i] * back;
+          by_m[i * n] += pull;
+          gx_[i] += pull * Lanes(m[i * n]);
+        }
       }
-      log_all(q, q, padded(n));
-      double fit = 0;
-      for (int j = 0; j < n; ++j) fit += counts[k * n + j] * q[j];
       sum += fit;
-      shared.by_log_counts[k] += fit;
+      strata.by_log_counts[k] += fit - deaths * sum_y;
     }
     return sum;
   }
 
   // The gradient, in reverse through every step of the map.
-  void pull_back(Shared& shared, const double* counts, double total, const double* y, const double* z,
-                 double* by_z) {
+  void pull_back(Shared& shared, FourStrata& strata, const Lanes* y, const Lanes* z, Lanes* by_z) {
     const int n = c();
-    double sum_y = 0;
-    for (int i = 0; i < n; ++i) {
-      gx_[i] = shared.b[i] - total * new_y_[i];
-      sum_y += new_y_[i];
-    }
-    shared.by_phi -= sum_y;
-    for (int k = 0; k < k_; ++k) {
-      for (int j = 0; j < n; ++j) shared.by_log_counts[k] -= counts[k * n + j] * sum_y;
-    }
-    for (int k = 0; k < k_; ++k) {
-      const double *m = &shared.m[k * n * n], *back = &back_[k * padded(n)];
-      double* by_m = &shared.by_m[k * n * n];
-      for (int i = 0; i < n; ++i) {
-        double pull = 0;
-        for (int j = 0; j < n; ++j) {
-          pull += m[i * n + j] * back[j];
-          by_m[i * n + j] += new_y_[i] * back[j];
-        }
-        gx_[i] += new_y_[i] * pull;
-      }
-    }
     for (int i = 0; i < n; ++i) {
       const Bend& bend = shared.bends[i];
-      const double left = e_[i], over = 1 / slope_[i];
-      gv_[i] = gx_[i] * slope_[i] - bend.bend * left * (1 - left) * over;
-      shared.by_b[i] += x_[i] + bend.bend_by_shape * (left * over - gx_[i] * soft_[i]) +
-                        gv_[i] * (bend.level_at_by_shape - bend.lowered_by_shape * weight(shared, i));
+      const Lanes left = share_left_[i], over = Lanes(1.0) / slope_[i];
+      gv_[i] = gx_[i] * slope_[i] - Lanes(bend.bend) * left * (Lanes(1.0) - left) * over;
+      shared.by_b[i] += strata.live * (x_[i] + Lanes(bend.bend_by_shape) * (left * over - gx_[i] * soft_[i]) +
+                                       gv_[i] * (Lanes(bend.level_at_by_shape) - Lanes(bend.lowered_by_shape) * weight(shared, i)));
       xbar_[i] = gx_[i];
     }
     std::copy(gv_.begin(), gv_.begin() + n, by_z);
     solve_lower(by_z);
     pull_back_factor(z, by_z);
     pull_back_weights(shared);
-    pull_back_curvature(shared, counts);
-    pull_back_mode(shared, counts, y);
+    pull_back_curvature(shared, strata, y);
+    pull_back_modes(shared, strata, y);
   }
 
   // The gradient by G (symmetric, in s_) of v = L'^-1 z and of -log|L| (Murray 2016, arXiv:1602.07527).
-  void pull_back_factor(const double* z, const double* by_z) {
+  void pull_back_factor(const Lanes* z, const Lanes* by_z) {
     const int n = c();
     // Lbar = -v by_z' - diag(1 / L), so that L' Lbar = -z by_z' - I; its lower triangle, symmetrised:
     for (int i = 0; i < n; ++i) {
-      for (int j = 0; j < i; ++j) s_[i * n + j] = s_[j * n + i] = -0.5 * z[i] * by_z[j];
-      s_[i * n + i] = -0.5 * (z[i] * by_z[i] + 1);
+      for (int j = 0; j < i; ++j) s_[i * n + j] = s_[j * n + i] = Lanes(-0.5) * z[i] * by_z[j];
+      s_[i * n + i] = Lanes(-0.5) * (z[i] * by_z[i] + Lanes(1.0));
     }
     for (int row = 0; row < n; ++row) solve_upper(&s_[row * n]);  // rows: S L^-1, as S is symmetric
     for (int i = 0; i < n; ++i) {
@@ -325,74 +303,65 @@ class StratumKernel {
   // From the weights w to b~ and G.
   void pull_back_weights(const Shared& shared) {
     for (int i = 0; i < c(); ++i) {
-      const double by_weight = -gv_[i] * shared.bends[i].lowered, g = g_[i * c() + i];
-      firm_bar_[i] = by_weight / g;
-      s_[i * c() + i] -= by_weight * shared.firm[i] / (g * g);
+      const Lanes per_g = Lanes(1.0) / g_[i * c() + i], by_weight = -gv_[i] * Lanes(shared.bends[i].lowered);
+      firm_bar_[i] = by_weight * per_g + s_[i * c() + i];
+      const Lanes through_g = by_weight * Lanes(shared.firm[i]) * per_g * per_g;
+      firm_bar_[i] -= through_g;
+      s_[i * c() + i] -= through_g;
     }
   }
 
-  // From G to b~, M and the mode.
-  void pull_back_curvature(Shared& shared, const double* counts) {
+  // From G to M and the modes.
+  void pull_back_curvature(Shared& shared, FourStrata& strata, const Lanes* y) {
     const int n = c();
-    for (int i = 0; i < n; ++i) firm_bar_[i] += s_[i * n + i];
     for (int k = 0; k < k_; ++k) {
-      const double *w = &w_[k * n * n], *a = counts + k * n, *m = &shared.m[k * n * n];
-      double* by_m = &shared.by_m[k * n * n];
-      double wbar[Width > 0 ? Width * Width : 64 * 64], column[Width > 0 ? Width : 64];
-      for (int j = 0; j < n; ++j) column[j] = 0;
-      for (int i = 0; i < n; ++i) {
-        double* bar = wbar + i * n;
-        for (int j = 0; j < n; ++j) bar[j] = 0;
-        for (int l = 0; l < n; ++l) {
-          for (int j = 0; j < n; ++j) bar[j] += s_[i * n + l] * w[l * n + j];
+      Lanes by_log_counts = 0.0;
+      for (int j = 0; j < n; ++j) {
+        const Lanes *w = &w_[(k * n + j) * n], two_a = Lanes(2.0) * strata.counts[k * n + j], per_q = per_q_[k * n + j];
+        Lanes* by_m = &shared.by_m[k * n * n + j];
+        Lanes bar[Width > 0 ? Width : 64], column = 0.0;
+        for (int i = 0; i < n; ++i) {
+          Lanes sum = 0.0;
+          for (int l = 0; l < n; ++l) sum += s_[i * n + l] * w[l];
+          bar[i] = sum * two_a;
+          column += bar[i] * w[i];
         }
-        for (int j = 0; j < n; ++j) {
-          bar[j] *= 2 * a[j];
-          column[j] += bar[j] * w[i * n + j];
-        }
-      }
-      for (int j = 0; j < n; ++j) shared.by_log_counts[k] += 0.5 * column[j];
-      for (int i = 0; i < n; ++i) {
-        for (int j = 0; j < n; ++j) {
-          const double bar = wbar[i * n + j] - column[j];
-          if (m[i * n + j] > 0) by_m[i * n + j] += bar * w[i * n + j] / m[i * n + j];
-          xbar_[i] += bar * w[i * n + j];
+        by_log_counts += column;
+        for (int i = 0; i < n; ++i) {
+          const Lanes pull = bar[i] - column;
+          by_m[i * n] += pull * y[i] * per_q;
+          xbar_[i] += pull * w[i];
         }
       }
+      strata.by_log_counts[k] += Lanes(0.5) * by_log_counts;
     }
   }
 
-  // From the mode to b and M, by the implicit function theorem.
-  void pull_back_mode(Shared& shared, const double* counts, const double* y) {
+  // From the modes to b and M, by the implicit function theorem.
+  void pull_back_modes(Shared& shared, FourStrata& strata, const Lanes* y) {
     const int n = c();
     solve_lower(xbar_.data());
     solve_upper(xbar_.data());
-    double through_total = 0;
+    Lanes through_total = 0.0;
     for (int i = 0; i < n; ++i) through_total += xbar_[i] * y[i];
     for (int i = 0; i < n; ++i) {
-      shared.by_b[i] += (firm_bar_[i] + xbar_[i] - through_total) * shared.b[i] / shared.firm[i];
+      shared.by_b[i] += strata.live * (firm_bar_[i] + xbar_[i] - through_total) * Lanes(shared.b[i] / shared.firm[i]);
     }
     for (int k = 0; k < k_; ++k) {
-      const double *w = &w_[k * n * n], *a = counts + k * n, *m = &shared.m[k * n * n];
-      double* by_m = &shared.by_m[k * n * n];
-      double column[Width > 0 ? Width : 64];
-      for (int j = 0; j < n; ++j) column[j] = 0;
-      for (int i = 0; i < n; ++i) {
-        for (int j = 0; j < n; ++j) column[j] += xbar_[i] * w[i * n + j];
-      }
-      for (int j = 0; j < n; ++j) shared.by_log_counts[k] += a[j] * (column[j] - through_total);
-      for (int i = 0; i < n; ++i) {
-        for (int j = 0; j < n; ++j) {
-          if (m[i * n + j] > 0) by_m[i * n + j] += a[j] * w[i * n + j] / m[i * n + j] * (xbar_[i] - column[j]);
-        }
+      for (int j = 0; j < n; ++j) {
+        const Lanes *w = &w_[(k * n + j) * n], a = strata.counts[k * n + j], per_q = a * per_q_[k * n + j];
+        Lanes* by_m = &shared.by_m[k * n * n + j];
+        Lanes column = 0.0;
+        for (int i = 0; i < n; ++i) column += xbar_[i] * w[i];
+        strata.by_log_counts[k] += a * (column - through_total);
+        for (int i = 0; i < n; ++i) by_m[i * n] += per_q * y[i] * (xbar_[i] - column);
       }
     }
   }
 
   int c_, k_;
-  std::vector<double> x_, t_, v_, e_, soft_, slope_, r_, gx_, firm_bar_, gv_, xbar_, new_y_, one_;
-  std::vector<double> g_, l_, s_, w_, q_, back_;
-  double inverse_diagonal_[64];
+  std::vector<Lanes> x_, v_, share_left_, soft_, slope_, r_, gx_, firm_bar_, gv_, xbar_, new_y_, inverse_diagonal_;
+  std::vector<Lanes> g_, l_, s_, w_, per_q_;  // w: algorithm, VA cause, cause; per_q: 1 / (M_k' y^)_j
 };
 
 }  // namespace vacal::joint

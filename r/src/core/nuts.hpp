@@ -14,7 +14,7 @@ namespace vacal {
 // The No-U-Turn sampler (Hoffman and Gelman 2014) with multinomial sampling of trajectories (Betancourt 2017),
 // for any Density with
 //   int dimension() const;
-//   int dense() const;                                    // leading coordinates with a dense metric, 0 for none
+//   int dense() const;  // leading coordinates: they have a dense metric, and their turning ends a trajectory
 //   double evaluate(const double* x, double* gradient);   // log-density up to a constant
 // where both arrays have room for padded(dimension()) values. Trees are built leaf by leaf, with momenta kept at
 // O(depth) checkpoints (Phan, Pradhan and Jankowiak 2019), so that no subtree is ever copied.
@@ -32,6 +32,7 @@ class NutsChain {
 
   NutsChain(const Density& density, const Rng& rng, const std::vector<double>& start)
       : density_(density), rng_(rng), n_(padded(density.dimension())),
+        n_turning_(padded(density.dense())),
         metric_(density.dimension(), density.dense()), x_(start) {
     x_.resize(n_, 0.0);
     for (auto* v : {&gradient_, &rho_, &sum_, &subtree_x_, &subtree_g_}) v->assign(n_, 0.0);
@@ -166,7 +167,7 @@ class NutsChain {
 
   bool subtree_turns(const Checkpoint& first, const std::vector<double>& last) const {
     Pair a = both(0.0), b = both(0.0);
-    for (int i = 0; i < n_; i += 2) {
+    for (int i = 0; i < n_turning_; i += 2) {
       const Pair left = load(&first.r[i]), right = load(&last[i]);
       const Pair rho = load(&sum_[i]) - load(&first.sum[i]) + both(0.5) * (left - right);
       a += rho * left;
@@ -177,7 +178,7 @@ class NutsChain {
 
   bool turns(const std::vector<double>& left, const std::vector<double>& right, const std::vector<double>& all) const {
     Pair a = both(0.0), b = both(0.0);
-    for (int i = 0; i < n_; i += 2) {
+    for (int i = 0; i < n_turning_; i += 2) {
       const Pair l = load(&left[i]), r = load(&right[i]);
       const Pair rho = load(&all[i]) - both(0.5) * (l + r);
       a += rho * l;
@@ -194,7 +195,7 @@ class NutsChain {
 
   Density density_;
   Rng rng_;
-  int n_;
+  int n_, n_turning_;
   Metric metric_;
   std::vector<double> x_, gradient_, rho_, sum_, subtree_x_, subtree_g_;
   std::array<End, 2> ends_;
