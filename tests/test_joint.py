@@ -261,7 +261,7 @@ def test_algorithms_that_contradict_each_other_are_flagged_with_their_causes(
 ) -> None:
     odd = {key: [220, 130, 60] for key in CONTRADICTORY}
     odd |= {("Tete", "2022", "first"): [380, 20, 10], ("Tete", "2022", "second"): [20, 380, 10]}
-    results = computed(odd, budget=1000, roll_ups=[["province"]])
+    results = computed(odd, budget=100_000, roll_ups=[["province"]])
     misfit = results.table("misfit").to_pandas().query("misfit")
     assert set(misfit["algorithm"]) == {"ensemble"}
     assert set(zip(misfit["province"], misfit["year"], strict=True)) == {("Tete", "2022")}
