@@ -353,7 +353,7 @@ def _column(vector: Any) -> pa.Array[Any]:
 
     if isinstance(vector, rinterface.StrSexpVector):
         return pa.array([None if v is rinterface.NA_Character else str(v) for v in vector], pa.string())
-    values = np.array(vector.memoryview())
+    values = np.array(vector.memoryview() if len(vector) else [])  # an empty one has no view
     if isinstance(vector, rinterface.FloatSexpVector):
         return pa.array(values, pa.float64(), mask=np.isnan(values))
     missing = values == np.iinfo(np.int32).min  # R's NA of whole numbers and of truth values

@@ -280,10 +280,20 @@ def test_algorithms_that_contradict_each_other_are_flagged_with_their_causes(
     assert fits.loc["ensemble", "strata_misfit"] == 1
 
 
-def test_a_fit_whose_chains_disagree_is_a_failure_with_its_reason_and_the_others_are_published(
+def test_a_run_none_of_whose_joint_fits_is_published_has_the_reason_for_each(
     computed: Callable[..., Results],
 ) -> None:
     results = computed(CONTRADICTORY, budget=1000, roll_ups=[[]])
+    assert not results.table("joint_fits").to_pandas()["published"].any(), "this budget is to be too small"
+    assert set(results.strata["reason"]) == {"joint_fit_not_published"}
+    assert results.csmf["mean"].isna().all()
+    assert results.table("misfit").num_rows == 0
+
+
+def test_a_fit_whose_chains_disagree_is_a_failure_with_its_reason_and_the_others_are_published(
+    computed: Callable[..., Results],
+) -> None:
+    results = computed(CONTRADICTORY, budget=65_000, roll_ups=[[]])
     fits = results.table("joint_fits").to_pandas().set_index("algorithm")
     lost, kept = set(fits.index[~fits["published"]]), set(fits.index[fits["published"]])
     assert lost, "these counts and this budget are to be too hard for at least one fit"

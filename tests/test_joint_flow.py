@@ -158,7 +158,7 @@ def test_a_fit_whose_chains_disagree_ends_the_run_in_a_state_that_is_not_green(
 
     def with_a_small_budget(request: CalibrationRequest) -> Job:
         job = prepare(request)
-        chunks = [replace(chunk, batch=replace(chunk.batch, budget=1000)) for chunk in job.chunks]
+        chunks = [replace(chunk, batch=replace(chunk.batch, budget=65_000)) for chunk in job.chunks]
         return replace(job, chunks=chunks)
 
     monkeypatch.setattr(module.steps, "prepare", with_a_small_budget)

@@ -113,7 +113,7 @@ class Team {
 
 struct JointChain {
   JointChain(const JointPosterior& density, const Key& key, std::uint64_t stream)
-      : rng(key, stream), nuts(density, Rng(key, stream + 100), start(density, rng)), step(0.65) {
+      : rng(key, stream), nuts(density, Rng(key, stream + 100), start(density, rng)), step(0.8) {
     nuts.set_least_depth(least_depth);
   }
 
