@@ -123,7 +123,7 @@ def expected_seconds(batch: Batch) -> float:
     and the ensemble, 57 s for the same with C = 9. Good enough to deal strata; other machines differ.
     The joint model: processor seconds of its threads together, in proportion to strata, algorithms of each
     fit and effective draws, by figures for ensembles of 3 algorithms and 1,000 effective draws (55 strata,
-    C = 5: 11 s, C = 8: 70 s; 220 strata: 68 s and 214 s, script/bench_joint.R); hard posteriors take many
+    C = 5: 14 s, C = 8: 59 s; 220 strata: 64 s and 268 s, script/bench_joint.R); hard posteriors take many
     times that.
     """
     strata, algorithms, causes = batch.counts.shape
