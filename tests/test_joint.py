@@ -290,6 +290,20 @@ def test_a_run_none_of_whose_joint_fits_is_published_has_the_reason_for_each(
     assert results.table("misfit").num_rows == 0
 
 
+def test_algorithms_that_contradict_each_other_in_a_whole_year_have_one_answer_from_any_start(
+    computed: Callable[..., Results],
+) -> None:
+    nations = []
+    for seed in (1, 2):
+        results = computed(CONTRADICTORY, roll_ups=[[]], seed=seed, effective_draws=1000)
+        strata = results.strata.query("algorithm == 'ensemble' and year == '2022'")
+        assert strata["flags"].str.contains("misfit").all()
+        assert "publishable" not in set(strata["verdict"])
+        nation = results.csmf.query("level == 'nation' and algorithm == 'ensemble' and cause == 'infection'")
+        nations.append(nation[["mean", "q025", "q975"]].iloc[0])
+    assert np.allclose(nations[0], nations[1], atol=0.01)
+
+
 def test_a_fit_whose_chains_disagree_is_a_failure_with_its_reason_and_the_others_are_published(
     computed: Callable[..., Results],
 ) -> None:
