@@ -6,30 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from prefect.tasks import Task, exponential_backoff
+from prefect.tasks import Task
 
-from flows.failures import failed, without_traceback
 from flows.progress import Progress
-from tasks import job as steps
-from tasks import store
-from tasks.chunks import Chunk, time_limit
-from tasks.errors import EngineError, InputError, StorageError, VacalError
-from tasks.job import Done, Job, OtherEngineError, Work
-from tasks.labels import amount
-from tasks.r_process import Pool, ProcessLostError, TimedOutError
-from tasks.report import artifact_table, markdown_summary
+from tasks import results, steps
+from tasks.engine import Pool
+from tasks.errors import EngineError, InputError, VacalError
 from tasks.request import CalibrationRequest, parse_request
+from tasks.run import COMPLETE, WITH_FAILURES, Chunk, Job, OtherEngineError, in_order, may_heal, reason_lost
 from tasks.service import RESULTS_MARK, TRY_AGAIN, WITHOUT_REPORT
 from tasks.settings import Settings, settings
-from tasks.view import View
+from tasks.steps import failed
+from tasks.terms import amount
 
 
 class IncompleteError(VacalError):
@@ -38,27 +32,6 @@ class IncompleteError(VacalError):
     def __init__(self, message: str, uri: str) -> None:
         self.uri = uri
         super().__init__(message)
-
-
-def can_heal(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether another try may succeed: R's process died or the storage failed. Bad input stays bad.
-
-    A chunk that ran out of time is not tried again as it is, but stratum by stratum (`calibrate_strata`); one
-    that was damaged before it was published is computed again by the next run of the request.
-    """
-    error = state.result(raise_on_failure=False)
-    hopeless = isinstance(error, TimedOutError | store.DamagedChunkError)
-    return isinstance(error, ProcessLostError | StorageError) and not hopeless
-
-
-HEALING: dict[str, Any] = {
-    "retries": settings().retries,
-    "retry_delay_seconds": exponential_backoff(settings().retry_delay),
-    "retry_jitter_factor": 0.5,
-    "retry_condition_fn": can_heal,
-    "cache_policy": NO_CACHE,
-    "persist_result": False,  # tables stay out of Prefect: tasks hand on addresses, and what stays in memory
-}
 
 
 def task_runner(chosen: Settings) -> TaskRunner[Any]:
@@ -98,62 +71,21 @@ def calibrate(request: CalibrationRequest, recompute: bool = False) -> str:
     started = datetime.now(UTC)
     try:
         asked = request if isinstance(request, CalibrationRequest) else parse_request(request)
-        job = prepare(asked, return_state=True).result()
-        stored = store.find_run(job.work.root, job.run)
-        if stored is None or recompute or steps.may_heal(stored):
+        job = steps.prepare(asked, return_state=True).result()
+        stored = results.find_run(job.work.root, job.run)
+        if stored is None or recompute or may_heal(stored):
             if recompute:
-                store.remove_work(job.work.root, job.run)
+                results.remove_work(job.work.root, job.run)
             manifest, known = compute(job, started, replace=stored is not None), False
         else:
-            store.repair_run(job.work.root, job.run)
+            results.repair_run(job.work.root, job.run)
             manifest, known = stored, True
-        told = report(job, return_state=True)
+        told = steps.report(job, return_state=True)
     except InputError as error:
         return failed("BadInput", error)  # type: ignore[return-value]
     except VacalError as error:
         return failed("Failed", error)  # type: ignore[return-value]
     return final_state(job, manifest, known=known, told=told)  # type: ignore[return-value]
-
-
-@task(name="prepare", task_run_name="read and check {request.name}", **HEALING)
-@without_traceback
-def prepare(request: CalibrationRequest) -> Job:
-    """Read and check request, inventory and input; deal the strata into chunks."""
-    job = steps.prepare(request)
-    sizes = [len(chunk.batch.strata) for chunk in job.chunks]
-    strata, chunks = amount(sum(sizes), "stratum", "strata"), amount(len(sizes), "chunk")
-    get_run_logger().info("Run %s: %s in %s", job.run, strata, chunks)
-    return job
-
-
-@task(name="calibrate", task_run_name="{chunk.name}", **HEALING)
-@without_traceback
-def calibrate_chunk(chunk: Chunk, work: Work, progress: Progress, pool: Pool) -> str:
-    """Calibrate a chunk in an R process and keep its tables in the store; returns their address."""
-    return steps.calibrate_chunk(
-        chunk,
-        work,
-        log=get_run_logger(),
-        progress=progress.of(chunk.id),
-        pool=pool,
-        timeout=time_limit(chunk.batch, settings().r_timeout),
-    )
-
-
-@task(name="publish", task_run_name="publish {job.run}", **HEALING)
-@without_traceback
-def publish(job: Job, done: Done, timings: Mapping[str, Any], replace: bool) -> dict[str, Any]:
-    """Roll up, write the tables, and the manifest last."""
-    return steps.publish(job, done, timings, replace=replace)
-
-
-@task(name="report", task_run_name="report {job.run}", **HEALING)
-@without_traceback
-def report(job: Job) -> str:
-    """Show the published run in Prefect and write its report; returns the report's address."""
-    view = View(store.open_results(job.uri))
-    show(view)
-    return steps.write_report(job, view)
 
 
 def compute(job: Job, started: datetime, *, replace: bool) -> dict[str, Any]:
@@ -162,7 +94,7 @@ def compute(job: Job, started: datetime, *, replace: bool) -> dict[str, Any]:
     done = calibrate_strata(job, progress)
     seconds = (datetime.now(UTC) - started).total_seconds()
     timings = {"started": started.isoformat(), "seconds_until_publication": seconds}
-    manifest: dict[str, Any] = publish(job, done, timings, replace=replace, return_state=True).result()
+    manifest: dict[str, Any] = steps.publish(job, done, timings, replace=replace, return_state=True).result()
     progress.end()
     return manifest
 
@@ -176,18 +108,18 @@ def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | No
     """
     progress.start()
     with Pool() as pool:
-        lost = calibrate_chunks(calibrate_chunk, job, job.chunks, progress, pool)
+        lost = calibrate_chunks(steps.calibrate_chunk, job, job.chunks, progress, pool)
         if lost and len(lost) == len(job.chunks) > 1:
             raise EngineError(f"no chunk could be calibrated; the first: {first_line(lost)}")
         whole = {chunk.id: lost[chunk.id] for chunk in job.chunks if chunk.id in lost and chunk.joint}
         alone = {chunk.id: chunk.singles() for chunk in job.chunks if chunk.id in lost.keys() - whole.keys()}
-        again = calibrate_chunk.with_options(retries=min(1, settings().retries))
+        again = steps.calibrate_chunk.with_options(retries=min(1, settings().retries))
         singles = [single for group in alone.values() for single in group]
         lost_alone = calibrate_chunks(again, job, singles, progress, pool)
     gone = {**whole, **lost_alone}
     if gone and len(lost) == len(job.chunks) and len(lost_alone) == len(singles):
         raise EngineError(f"no stratum could be calibrated; the first: {first_line(gone)}")
-    reasons = {chunk: steps.reason_lost(error) for chunk, error in gone.items()}
+    reasons = {chunk: reason_lost(error) for chunk, error in gone.items()}
     in_order = (part for chunk in job.chunks for part in alone.get(chunk.id, [chunk]))
     return [(part, reasons.get(part.id)) for part in in_order]
 
@@ -196,13 +128,13 @@ def calibrate_chunks(
     run_one: Task[..., str], job: Job, chunks: Sequence[Chunk], progress: Progress, pool: Pool
 ) -> dict[str, EngineError]:
     """Calibrate the chunks that are not in the store yet; returns the ids of those lost, with the error."""
-    finished = store.finished_chunks(job.work.root, job.run, among=[chunk.id for chunk in chunks])
+    finished = results.finished_chunks(job.work.root, job.run, among=[chunk.id for chunk in chunks])
     running = {}
     for chunk in chunks:
         if chunk.id in finished:
             progress.finish(chunk.id, len(chunk.batch.strata))
         else:
-            running[run_one.submit(chunk, job.work.of(chunk), progress, pool)] = chunk
+            running[run_one.submit(chunk, job.work.of(chunk), progress.of(chunk.id), pool)] = chunk
     lost = {}
     for chunk, error in outcomes(running):
         if error is None:
@@ -229,28 +161,22 @@ def outcomes(
         yield running[future], result if isinstance(result, Exception) else None
 
 
-def show(view: View) -> None:
-    """The results as artifacts of the run: a table, and a summary with verdicts, caveats and links."""
-    create_table_artifact(artifact_table(view), key="results", description="Calibrated fractions")
-    create_markdown_artifact(markdown_summary(view), key="summary", description="What to know")
-
-
 def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: State[Any]) -> State[Any]:
     """The state that tells the truth about a published run; its message ends with the results' address.
 
     `known`: the run was stored before. `told`: how the task ended that writes the report.
     """
     strata = amount(sum(manifest["strata"].values()), "stratum", "strata")
-    counts = (f"{count} {status.replace('_', ' ')}" for status, count in steps.in_order(manifest["strata"]))
+    counts = (f"{count} {status.replace('_', ' ')}" for status, count in in_order(manifest["strata"]))
     message = f"{strata}{', as calibrated before' if known else ''}: {', '.join(counts)}; "
     if not told.is_completed():
         message += f"the report could not be written (see the log, then vacal report {job.uri}); "
-    if steps.may_heal(manifest):
+    if may_heal(manifest):
         message += f"{TRY_AGAIN}; "
     message += f"{RESULTS_MARK}{job.uri}"
-    if manifest["status"] == steps.COMPLETE:
+    if manifest["status"] == COMPLETE:
         name = None if told.is_completed() else WITHOUT_REPORT
         complete: State[Any] = Completed(name=name, message=message, data=job.uri)
         return complete
-    name = "CompletedWithFailures" if manifest["status"] == steps.WITH_FAILURES else "Failed"
+    name = "CompletedWithFailures" if manifest["status"] == WITH_FAILURES else "Failed"
     return failed(name, IncompleteError(message, job.uri))

@@ -19,9 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import ParameterSchema
 from pydantic import BaseModel
 
-from tasks import automations
-from tasks.service import DEPLOYMENT, URGENT_QUEUE
-from tasks.service_health import POOL
+from tasks.service import DEPLOYMENT, POOL, URGENT_QUEUE, automations
 from tasks.settings import settings
 from tasks.storage import errors, filesystem
 

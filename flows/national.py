@@ -6,7 +6,7 @@ from prefect import flow, get_run_logger
 
 from flows.calibrate import calibrate
 from tasks.request import CalibrationRequest, parse_request
-from tasks.retention import with_newest_input
+from tasks.service import with_newest_input
 
 
 @flow(

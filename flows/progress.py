@@ -11,7 +11,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from tasks.labels import amount
+from tasks.terms import amount
 
 SECONDS_BETWEEN = 2.0
 NEARLY = 99.0  # until the run is published

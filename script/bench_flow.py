@@ -35,7 +35,7 @@ from tasks.simulate import SimulationPlan, simulate
 
 DEATHS_OF_A_STRATUM = 200
 SECONDS_BETWEEN = 0.2
-R_PROCESS, SERVER = "tasks.r_process", "prefect.server"
+R_PROCESS, SERVER = "tasks.engine.process", "prefect.server"
 STEPS = ("reading", "tables", "publication", "report")
 
 P = ParamSpec("P")
@@ -50,8 +50,8 @@ def run_flow(request_file: Path, store: Path, *, changes: dict[str, object]) -> 
     request = load_request(request_file).model_copy(update={"output": str(store), **changes})
     with prefect_test_harness(server_startup_timeout=180):
         from flows import calibrate as flow
-        from tasks import job
-        from tasks.store import open_results
+        from tasks import run as job
+        from tasks.results import open_results
 
         steps: Counter[str] = Counter()
         for module, name, step, clock in (

@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from tasks.causes import AGE_GROUPS, cause_map
 from tasks.ingest import tabulate
 from tasks.request import CalibrationRequest, parse_request
+from tasks.terms import AGE_GROUPS, cause_map
 
 ALGORITHMS = ("eava", "insilicova", "interva")
 CHUNK = 1_000_000

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tasks.figures import draw
 from tasks.report import render_report
-from tasks.store import open_results
+from tasks.results import open_results
 from tasks.view import View
 
 FOLDER = Path("docs/img")

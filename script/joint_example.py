@@ -18,14 +18,13 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tasks import figures_style, store
-from tasks import job as steps
-from tasks.r_process import Pool
+from tasks import run as steps
+from tasks.engine import Pool
+from tasks.figures import style as figures_style
 from tasks.request import parse_request
-from tasks.simulate import simulate
-from tasks.simulate_plan import SimulationPlan
-from tasks.store import Results, open_results
-from tasks.words import words
+from tasks.results import Results, open_results, store
+from tasks.simulate import SimulationPlan, simulate
+from tasks.terms import words
 
 PLAN = SimulationPlan(deaths=20_000, age_groups=("neonate",), year_count=2, matrices="drawn")
 ASKED: dict[str, Any] = {

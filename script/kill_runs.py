@@ -32,9 +32,9 @@ import fsspec
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from watched_store import watched  # noqa: E402 - of the tests
+from support.watched_store import watched  # noqa: E402 - of the tests
 
-from tasks import store  # noqa: E402
+from tasks import results as store  # noqa: E402
 
 PROVINCES, ALGORITHMS, STRATA_OF_A_CHUNK = 12, ("eava", "interva"), 2
 CAUSES = ("congenital_malformation", "pneumonia", "sepsis_meningitis_inf", "ipre", "other", "prematurity")
@@ -81,7 +81,12 @@ class Runs:
             f"draws: 100\neffective_draws: 100\n"
             f"chunk_strata: {STRATA_OF_A_CHUNK}\noutput: {self.store(name)}\n"
         )
-        command = [sys.executable, str(ROOT / "tests" / "killed_flow.py"), str(request), str(event)]
+        command = [
+            sys.executable,
+            str(ROOT / "tests" / "support" / "killed_flow.py"),
+            str(request),
+            str(event),
+        ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert process.stdout
         if process.stdout.readline() != "started\n":

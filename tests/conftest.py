@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from support import ROOT
 
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), str(ROOT / "tests")]
+)  # for the programs that tests start
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["VACAL_RETRY_DELAY"] = "0"
-pytest.register_assert_rewrite("flow_made")
+pytest.register_assert_rewrite("support.flow_made")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,88 @@
+"""A dry run: everything that a run does before it computes, and what it would then do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from flows.cli.tables import plain_table, records_table
+from tasks.request import CalibrationRequest
+from tasks.run import Job, run_seconds
+from tasks.settings import settings
+from tasks.terms import amount
+
+STRATA_SHOWN = 12
+
+
+def describe_check(job: Job) -> RenderableType:
+    """The cause-mapping table, where every record goes, the strata and the expected cost."""
+    return Group(*_parts(job))
+
+
+def _parts(job: Job) -> Iterator[RenderableType]:
+    request, inventory = job.request, job.inventory
+    yield Text(f"Request {request.name} can be run.", style="bold")
+    yield Text(f"Matrices: {inventory.id}, version {inventory.version} ({inventory.source}).")
+    if inventory.illustrative:
+        yield Text("Illustrative, not for publication.", style="bold red")
+    yield from (Text(note) for note in (*job.tabulation.notes, *_choices(request), *_served_by_other(job)))
+    yield _cause_table(job.tabulation.causes.to_pandas())
+    yield records_table(job.tabulation.records.to_pandas())
+    yield _strata_table(job)
+    strata = amount(sum(len(chunk.batch.strata) for chunk in job.chunks), "stratum", "strata")
+    seconds = run_seconds([chunk.batch for chunk in job.chunks], settings().workers)
+    yield Text(
+        f"\n{strata} in {amount(len(job.chunks), 'task')}; expected time on this machine "
+        f"{_duration(seconds)}, besides reading and writing."
+    )
+
+
+def _choices(request: CalibrationRequest) -> Iterator[str]:
+    """Defaults that change results, in words."""
+    on = "on" if request.path_correction_used else "off"
+    if request.matrix_sharing_used == "joint":
+        each = "".join(f" and {column}" for column in request.joint_groups)
+        yield f"Strata of a country and age group{each} share one unknown matrix (joint model)."
+        yield f"Path correction is {on}."
+    else:
+        yield f"Path correction is {on}; shrinkage is {request.shrinkage_used:g}."
+
+
+def _served_by_other(job: Job) -> Iterator[str]:
+    countries = {c.strata["country"][0].as_py() for c in job.chunks if c.served_by_other}
+    for country in sorted(countries):
+        yield f"The inventory has no matrix of {country}: the pooled one for other countries would be used."
+
+
+def _cause_table(causes: pd.DataFrame) -> RenderableType:
+    columns = ["age_group", "label", "cause", "treatment"]
+    grouped = causes.groupby(columns, dropna=False, sort=False)["records"].sum().reset_index()
+    ordered = grouped.sort_values(["age_group", "treatment", "records"], ascending=[True, True, False])
+    rows = [
+        (row.age_group, row.label, None if pd.isna(row.cause) else row.cause, row.treatment, int(row.records))
+        for row in ordered.itertuples()
+    ]
+    return plain_table(
+        ("age group", "cause in the input", "calibrated as", "treatment", "records"), rows, title="\nCauses"
+    )
+
+
+def _strata_table(job: Job) -> RenderableType:
+    strata = job.tabulation.strata.to_pandas()
+    too_few = {
+        key for c in job.chunks for key, few in zip(c.batch.strata, c.too_few, strict=True) if few.all()
+    }
+    rows = [
+        (row.stratum, int(row.deaths), "too few deaths" if row.stratum in too_few else "")
+        for row in strata.head(STRATA_SHOWN).itertuples()
+    ]
+    left = len(strata) - len(rows)
+    title = "\nStrata" + (f" (the first {len(rows)}; {left} more)" if left > 0 else "")
+    return plain_table(("stratum", "deaths received", "note"), rows, title=title)
+
+
+def _duration(seconds: float) -> str:
+    return f"about {seconds / 60:.0f} minutes" if seconds >= 90 else f"about {max(1, round(seconds))} s"

@@ -1,0 +1,25 @@
+"""The only door to R: a batch goes to an expendable process that holds R, its results come back."""
+
+from tasks.engine.border import (
+    Batch,
+    BatchResult,
+    Floats,
+    Progress,
+    calibrate_batch,
+    engine_versions,
+    threads,
+)
+from tasks.engine.process import Pool, ProcessLostError, TimedOutError
+
+__all__ = [
+    "Batch",
+    "BatchResult",
+    "Floats",
+    "Pool",
+    "ProcessLostError",
+    "Progress",
+    "TimedOutError",
+    "calibrate_batch",
+    "engine_versions",
+    "threads",
+]

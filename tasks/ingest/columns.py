@@ -1,0 +1,195 @@
+"""Which column of a file plays which part, and what a row's own numbers say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.request import CalibrationRequest, ColumnRef
+from tasks.sources import Batch, FileReader
+from tasks.terms import CauseList, nearest, show
+
+VALID, BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE = 0, 1, 2, 3, 4
+MAX_DEATHS = 10**9
+LABELS = ("algorithm", "cause", "age_group", "country")
+
+
+@dataclass
+class Part:
+    """Where a label comes from: a column of the file, or one text for all its rows."""
+
+    column: str | None = None
+    text: str | None = None
+
+
+@dataclass
+class Plan:
+    """The parts of one file's columns; `labels` also has s0, s1, ... for the strata columns."""
+
+    labels: dict[str, Part] = field(default_factory=dict)
+    id: str | None = None
+    count: str | None = None
+    causes: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def wanted(self) -> list[str]:
+        """The file's columns that are read."""
+        names = [part.column for part in self.labels.values() if part.column]
+        names += [name for name in (self.id, self.count) if name]
+        return list(dict.fromkeys([*names, *self.causes]))
+
+
+def label_columns(request: CalibrationRequest) -> list[str]:
+    """The label columns of the reduced records: the four that every record has, then the strata columns."""
+    return [*LABELS, *(f"s{index}" for index in range(len(request.columns.strata)))]
+
+
+def stratum_columns(request: CalibrationRequest) -> list[str]:
+    """The label columns that make the strata."""
+    return label_columns(request)[2:]
+
+
+def plan_columns(reader: FileReader, request: CalibrationRequest, causes: Sequence[CauseList]) -> Plan:
+    """Finds the request's columns in a file, or says which are not there."""
+    plan, find = Plan(), _Finder(reader)
+    columns, layout = request.columns, request.input.layout
+    plan.labels["algorithm"] = _algorithm(find, reader, request)
+    for role in ("age_group", "country"):
+        value = getattr(request, role)
+        plan.labels[role] = find(value.column) if isinstance(value, ColumnRef) else Part(text=value)
+    for index, name in enumerate(columns.strata):
+        plan.labels[f"s{index}"] = find(name)
+    if layout == "counts":
+        plan.count = find(columns.count).column
+    elif layout == "records" or columns.id != "ID" or find.has("ID"):
+        plan.id = find(columns.id).column
+    if layout == "matrix":
+        plan.labels["cause"] = Part()
+        plan.causes = [name for name in _rest(reader, plan) if _is_cause(name, causes)]
+        if not plan.causes:
+            find.problems.append("no column is named by a cause; see vacal causes for the names")
+    else:
+        plan.labels["cause"] = find(columns.cause) if columns.cause else _cause(find)
+    plan.unused = _rest(reader, plan)
+    plan.problems = [f"{reader.source.name}: {problem}" for problem in find.problems]
+    return plan
+
+
+class _Finder:
+    """Finds columns by name: as spelled, else without regard to case; never one of several."""
+
+    def __init__(self, reader: FileReader) -> None:
+        self.names, self.folders = reader.names, reader.source.columns
+        self._odd_header = reader.odd_header
+        self.problems: list[str] = []
+
+    def __call__(self, name: str) -> Part:
+        places = self._places(name)
+        if len(places) == 1:
+            return places[0]
+        if places:
+            self.problems.append(f"has more than one column {show(name)}; rename the others")
+        else:
+            near = nearest(name, [*self.names, *self.folders], limit=1)
+            must = "row 1 does not look like a header; it" if self._odd_header else "row 1"
+            hint = f"did you mean {show(near[0])}?" if near else f"{must} must hold the names of the columns"
+            self.problems.append(f"has no column {show(name)}; {hint}")
+        return Part()
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name."""
+        return bool(self._places(name))
+
+    def _places(self, name: str) -> list[Part]:
+        for same in (str, str.casefold):
+            found = [Part(column=other) for other in self.names if same(other) == same(name)]
+            found += [Part(text=v or None) for other, v in self.folders.items() if same(other) == same(name)]
+            if found:
+                return found
+        return []
+
+
+def _algorithm(find: _Finder, reader: FileReader, request: CalibrationRequest) -> Part:
+    if reader.source.algorithm is not None:
+        return Part(text=reader.source.algorithm)
+    if request.columns.algorithm is not None:
+        return find(request.columns.algorithm)
+    if find.has("algorithm") or len(request.algorithms) > 1:
+        return find("algorithm")
+    return Part(text=request.algorithms[0])
+
+
+def _cause(find: _Finder) -> Part:
+    names = [name for name in ("cause", "cause1") if find.has(name)]
+    if len(names) == 2:
+        find.problems.append("has both columns 'cause' and 'cause1'; say which in columns.cause")
+        return Part()
+    return find(names[0] if names else "cause")
+
+
+def _rest(reader: FileReader, plan: Plan) -> list[str]:
+    used = set(plan.wanted)
+    return [name for name in reader.names if name not in used]
+
+
+def _is_cause(name: str, causes: Sequence[CauseList]) -> bool:
+    return any(known.match(name).treatment in ("mapped", "undetermined") for known in causes)
+
+
+def labels_of(plan: Plan, batch: Batch) -> dict[str, Any]:
+    """The label columns of a batch: arrays, or one text for all rows; algorithms in lower case."""
+    labels = {role: batch.columns[p.column] if p.column else p.text for role, p in plan.labels.items()}
+    algorithm = labels["algorithm"]
+    if algorithm is not None:
+        labels["algorithm"] = algorithm.lower() if isinstance(algorithm, str) else pc.utf8_lower(algorithm)
+    return labels
+
+
+def whole_numbers(array: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Counts written as text (12, 12.0, 1e+05 as R writes it), and BAD_COUNT where a cell is no count."""
+    coded = pc.dictionary_encode(array, null_encoding="encode")
+    values = np.array([_count(text) for text in coded.dictionary.to_pylist()], dtype=np.int64)
+    numbers = values[coded.indices.to_numpy(zero_copy_only=False)] if len(array) else np.zeros(0, np.int64)
+    return np.maximum(numbers, 0), np.where(numbers < 0, BAD_COUNT, VALID).astype(np.int8)
+
+
+def _count(text: str | None) -> int:
+    try:
+        number = Decimal(text or "")
+    except InvalidOperation:
+        return -1
+    valid = number.is_finite() and 0 <= number <= MAX_DEATHS and number == number.to_integral_value()
+    return int(number) if valid else -1
+
+
+def one_cause(columns: Mapping[str, Any], causes: Sequence[str]) -> tuple[Any, np.ndarray]:
+    """The cause whose cell is 1 in each row of a 0/1 matrix, and what is wrong with the other rows."""
+    cells = np.column_stack([_cells(columns[name]) for name in causes])
+    share = ((cells > 0) & (cells < 1)).any(axis=1)
+    one = ((cells == 0) | (cells == 1)).all(axis=1) & (cells.sum(axis=1) == 1)
+    bad = np.where(share, PROBABILITY, np.where(one, VALID, NOT_ONE_CAUSE)).astype(np.int8)
+    index = (cells == 1).argmax(axis=1)
+    names: Any = np.array([*causes, None], dtype=object)
+    return pa.array(names[np.where(one, index, len(causes))], pa.string()), bad
+
+
+def _cells(array: Any) -> np.ndarray:
+    """Cells as numbers; NaN for what is none."""
+    coded = pc.dictionary_encode(array, null_encoding="encode")
+    values = np.array([_number(text) for text in coded.dictionary.to_pylist()], dtype=np.float64)
+    return values[coded.indices.to_numpy(zero_copy_only=False)] if len(array) else np.zeros(0)
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(Decimal(text or ""))
+    except InvalidOperation:
+        return float("nan")

@@ -1,0 +1,196 @@
+"""What becomes of each record: used, excluded or rejected, with one reason each, by SQL over codes.
+
+The order of the reasons is the order of the CASE below: a record has the first that fits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
+
+from tasks.errors import InputError
+from tasks.ingest.columns import NOT_ONE_CAUSE, UNREADABLE, stratum_columns
+from tasks.ingest.reduce import Records
+from tasks.request import CalibrationRequest
+from tasks.terms import (
+    AGE_GROUPS,
+    MISSING,
+    CauseList,
+    nearest,
+    nearest_countries,
+    normal,
+    one_name,
+    other_age_group,
+    resolve_country,
+    show,
+)
+
+UNKNOWN = "(unknown)"
+INVENTORY_ALGORITHMS = ("eava", "insilicova", "interva")
+"""Algorithms that the published inventory knows: an input may hold their records unasked for."""
+
+ICD_10 = re.compile(r"[A-Z]\d\d(\.?\d{1,2})?", re.IGNORECASE)
+
+OK, ABSENT, WRONG, NOT_ASKED = "ok", "missing", "wrong", "not_asked"
+
+
+def judge(records: Records, request: CalibrationRequest, causes: Mapping[str, CauseList]) -> None:
+    """Makes the tables `place` (stratum of a combination of codes) and `judged` (records by disposition)."""
+    _label_meanings(records, request)
+    _duplicates(records)
+    place = ", ".join(stratum_columns(request))
+    records.db.execute(
+        f"""CREATE TEMP TABLE groups AS
+        SELECT algorithm, cause, {place}, bad, {_no_id(records)} AS no_id,
+               d.id IS NOT NULL AS duplicate, sum(n)::BIGINT AS n, count(*) AS rows
+        FROM records LEFT JOIN duplicates d USING (algorithm, id) GROUP BY ALL"""
+    )
+    _places(records, request)
+    _cause_meanings(records, causes)
+    records.db.execute(_judged(place))
+
+
+def _no_id(records: Records) -> str:
+    return "id IS NULL" if records.has_ids else "false"
+
+
+EXCLUDED = ("algorithm_not_requested", "blank_cause", "undetermined_cause", "unmapped_cause")
+"""Reasons of records that are in order and yet not calibrated; all other reasons are of records set aside."""
+
+
+def _judged(place: str) -> str:
+    return f"""CREATE TEMP TABLE judged AS
+        SELECT *, CASE WHEN reason IS NULL THEN 'used' WHEN reason IN {EXCLUDED} THEN 'excluded'
+                  ELSE 'rejected' END AS disposition
+        FROM (SELECT p.stratum, a.name AS algorithm, g.cause AS label, t.cause, t.treatment, g.age_group, g.n,
+            CASE WHEN g.bad = {UNREADABLE} THEN 'unreadable_row'
+                 WHEN a.state = '{ABSENT}' THEN 'missing_algorithm'
+                 WHEN a.state = '{WRONG}' THEN 'unknown_algorithm'
+                 WHEN a.state = '{NOT_ASKED}' THEN 'algorithm_not_requested'
+                 WHEN e.state = '{ABSENT}' THEN 'missing_age_group'
+                 WHEN e.state = '{WRONG}' THEN 'unknown_age_group'
+                 WHEN c.state = '{ABSENT}' THEN 'missing_country'
+                 WHEN c.state = '{WRONG}' THEN 'unknown_country'
+                 WHEN g.no_id THEN 'missing_id'
+                 WHEN g.duplicate THEN 'duplicate_id'
+                 WHEN g.bad = {NOT_ONE_CAUSE} THEN 'not_exactly_one_cause'
+                 WHEN t.treatment = 'blank' THEN 'blank_cause'
+                 WHEN t.treatment = 'undetermined' THEN 'undetermined_cause'
+                 WHEN t.treatment = 'unmapped' THEN 'unmapped_cause' END AS reason
+        FROM groups g
+        JOIN algorithm_label a ON a.code = g.algorithm
+        JOIN age_group_label e ON e.code = g.age_group
+        JOIN country_label c ON c.code = g.country
+        JOIN place p USING ({place})
+        LEFT JOIN treatment t ON t.age_group = g.age_group AND t.label = g.cause)"""
+
+
+def _duplicates(records: Records) -> None:
+    """IDs that an algorithm has more than once, over all files and strata."""
+    records.db.execute(
+        f"""CREATE TEMP TABLE duplicates AS SELECT algorithm, id FROM records
+        JOIN algorithm_label a ON a.code = algorithm
+        WHERE id IS NOT NULL AND a.state = '{OK}' GROUP BY algorithm, id HAVING count(*) > 1"""
+    )
+
+
+def _label_meanings(records: Records, request: CalibrationRequest) -> None:
+    meanings = {
+        "algorithm": [_algorithm(label, request) for label in records.codes["algorithm"].labels],
+        "age_group": [_age_group(label) for label in records.codes["age_group"].labels],
+        "country": [_country(label) for label in records.codes["country"].labels],
+    }
+    for column, known in meanings.items():
+        rows = [(code, name, state) for code, (name, state) in enumerate(known)]
+        records.lookup(f"{column}_label", ("code", "name", "state"), rows)
+
+
+def _algorithm(label: str | None, request: CalibrationRequest) -> tuple[str, str]:
+    if label is None:
+        return UNKNOWN, ABSENT
+    name = one_name(label)
+    if name in request.algorithms:
+        return name, OK
+    return (name, NOT_ASKED) if name in INVENTORY_ALGORITHMS else (UNKNOWN, WRONG)
+
+
+def _age_group(label: str | None) -> tuple[str, str]:
+    if label is None:
+        return UNKNOWN, ABSENT
+    return (normal(label), OK) if normal(label) in AGE_GROUPS else (UNKNOWN, WRONG)
+
+
+def _country(label: str | None) -> tuple[str, str]:
+    if label is None:
+        return UNKNOWN, ABSENT
+    try:
+        return resolve_country(label), OK
+    except InputError:
+        return UNKNOWN, WRONG
+
+
+def _places(records: Records, request: CalibrationRequest) -> None:
+    """The stratum of each combination of codes of age group, country and strata columns."""
+    columns = stratum_columns(request)
+    found = records.rows(f"SELECT DISTINCT {', '.join(columns)} FROM groups")
+    ages, countries = (
+        dict(records.rows(f"SELECT code, name FROM {c}_label")) for c in ("age_group", "country")
+    )
+    rows: list[Sequence[int | str | None]] = []
+    for codes in found:
+        values = [ages[codes[0]], countries[codes[1]]]
+        values += [records.codes[c].labels[n] or MISSING for c, n in zip(columns[2:], codes[2:], strict=True)]
+        if UNKNOWN in values[:2]:
+            values = [UNKNOWN] * len(values)
+        names = ("age_group", "country", *request.columns.strata)
+        rows.append([*codes, stratum_key(dict(zip(names, values, strict=True))), *values])
+    titles = [*columns, "stratum", *(f"{column}_value" for column in columns)]
+    records.lookup("place", titles, rows)
+
+
+def stratum_key(values: Mapping[str, str]) -> str:
+    """The text key of a stratum: age_group=neonate/country=Mali/province=Kayes, or "(unknown)"."""
+    if UNKNOWN in (values["age_group"], values["country"]):
+        return UNKNOWN
+    return "/".join(f"{_escaped(name)}={_escaped(value)}" for name, value in values.items())
+
+
+def _escaped(text: str) -> str:
+    """Percent-escapes what divides a key ('/', '='), '%' itself, and what cannot be seen."""
+    return "".join(quote(c, safe="") if c in "/=%" or not c.isprintable() else c for c in text)
+
+
+def _cause_meanings(records: Records, causes: Mapping[str, CauseList]) -> None:
+    """The table `treatment`: what each label is in each age group that it occurs in."""
+    ages = dict(records.rows("SELECT code, name FROM age_group_label"))
+    rows = []
+    for age, label in records.rows("SELECT DISTINCT age_group, cause FROM groups"):
+        if ages[age] in causes:
+            match = causes[ages[age]].match(records.codes["cause"].labels[label])
+            rows.append((age, label, match.cause, match.treatment))
+    records.lookup("treatment", ("age_group", "label", "cause", "treatment"), rows)
+
+
+def unknown_label(column: str, label: str, known: Iterable[str]) -> str:
+    """What is wrong with a label of the algorithm, age group or country column."""
+    if column == "country":
+        near = nearest_countries(label)
+        return f"{show(label)} is not a country; nearest names: {', '.join(near)}"
+    names = list(known)
+    near = nearest(label, names, limit=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    what = "age group" if column == "age_group" else column
+    return f"{show(label)} is not one of the {what}s {', '.join(names)}{hint}"
+
+
+def unmapped_label(label: str, causes: CauseList) -> str:
+    """What is wrong with a cause that maps to nothing, with the nearest known names."""
+    sentence = f"{show(label)} is not a known cause of age group {causes.age_group}"
+    other = other_age_group(label, causes.age_group)
+    if other:
+        return f"{sentence}; it belongs to age group {other}: is the age group right?"
+    if ICD_10.fullmatch(label.strip()):
+        return f"{sentence}; it looks like an ICD-10 code: give a study_cause_map, or VA cause names"
+    near = ", ".join(show(name) for name in causes.nearest(label))
+    return sentence + (f"; nearest known: {near}" if near else "")

@@ -1,0 +1,127 @@
+"""What a reader must know about an input in order: counts, never an ID nor a value of a strata column."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from tasks.ingest.judge import UNKNOWN
+from tasks.ingest.reduce import Records
+from tasks.ingest.tables import MAX_MEMBERS
+from tasks.request import CalibrationRequest
+from tasks.terms import AGE_GROUPS, ALIASES, BROAD_CAUSES, MAX_LABELS, alias_note, amount, normal, show
+
+COVERED = 0.9
+"""Share of the deaths received below which it is said that an algorithm saw fewer."""
+
+MOST_OTHER = 0.3
+"""Share of "other" among an algorithm's mapped records above which the age group is doubted."""
+
+MOST_NEONATAL = 0.25
+"""Share of neonatal causes among an algorithm's mapped child records above which the age group is doubted."""
+
+ENOUGH = 20
+"""Mapped records of an algorithm below which its causes say nothing about the age group."""
+
+MAIN_CAUSES: Mapping[str, tuple[str, ...]] = {
+    "neonate": ("prematurity", "ipre"),
+    "child": ("pneumonia", "diarrhea"),
+}
+"""Causes of which some deaths are expected in any population of the age group."""
+
+
+def notes_on_records(records: Records, causes: pa.Table, request: CalibrationRequest) -> list[str]:
+    """Notes on the names of algorithms, the deaths they saw, the age group and the strata's values.
+
+    causes: the table of that name of the tabulation. Needs the tables `place` and `seen`.
+    """
+    return [
+        *_alias_notes(records, request),
+        *_few(_coverage(records, request)),
+        *_few(_age_groups(causes, request)),
+        *_alike(records, request),
+    ]
+
+
+def _alias_notes(records: Records, request: CalibrationRequest) -> Iterator[str]:
+    labels = {normal(label or "") for label in records.codes["algorithm"].labels}
+    for alias, name in ALIASES.items():
+        if alias in request.aliases or (alias in labels and name in request.algorithms):
+            yield alias_note(alias)
+
+
+def _few(notes: Iterable[str]) -> list[str]:
+    found = list(notes)
+    left = len(found) - MAX_LABELS
+    return found if left <= 0 else [*found[:MAX_LABELS], f"{amount(left, 'more such note')}"]
+
+
+def _coverage(records: Records, request: CalibrationRequest) -> Iterator[str]:
+    """Algorithms that saw clearly fewer deaths than were received, by age group and country."""
+    names = request.algorithms
+    if not (records.has_ids and 2 <= len(names) <= MAX_MEMBERS):
+        return
+    seen: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for age_group, country, members, deaths in records.rows(
+        """SELECT age_group_value, country_value, members, sum(deaths)::BIGINT FROM seen
+        JOIN (SELECT DISTINCT stratum, age_group_value, country_value FROM place) USING (stratum)
+        GROUP BY ALL ORDER BY ALL"""
+    ):
+        if UNKNOWN not in (age_group, country):
+            seen.setdefault((age_group, country), []).append((members, deaths))
+    for (age_group, country), parts in seen.items():
+        total = sum(deaths for _, deaths in parts)
+        of = [sum(deaths for members, deaths in parts if members >> k & 1) for k in range(len(names))]
+        if min(of) < COVERED * total:
+            each = ", ".join(f"{name} to {n}" for name, n in zip(names[1:], of[1:], strict=True))
+            shared = sum(deaths for members, deaths in parts if members == (1 << len(names)) - 1)
+            yield (
+                f"age group {age_group}, {country}: {names[0]} gave a cause or none to {of[0]} of "
+                f"{total} deaths received, {each}; {shared} {'is' if shared == 1 else 'are'} in "
+                f"{'both' if len(names) == 2 else 'all'}: did the algorithms see the same deaths, "
+                "and are the IDs spelled alike?"
+            )
+
+
+def _age_groups(causes: pa.Table, request: CalibrationRequest) -> Iterator[str]:
+    """Causes that the declared age group would hardly have, by age group and algorithm."""
+    study = {normal(name): normal(broad) for name, broad in (request.study_cause_map or {}).items()}
+    deaths: dict[tuple[str, str], dict[str, int]] = {}
+    for row in causes.to_pylist():
+        if row["treatment"] == "mapped":
+            broad = study.get(normal(row["cause"]), normal(row["cause"]))
+            of = deaths.setdefault((row["age_group"], row["algorithm"]), {})
+            of[broad] = of.get(broad, 0) + row["records"]
+    for (age_group, algorithm), of in deaths.items():
+        total = sum(of.values())
+        if age_group not in AGE_GROUPS or total < ENOUGH or not set(of) <= set(BROAD_CAUSES[age_group]):
+            continue
+        main = MAIN_CAUSES[age_group]
+        doubt = f"is this really age group {age_group}?"
+        if not any(of.get(cause) for cause in main):
+            yield f"{algorithm}: no deaths at all from {', '.join(main)}: {doubt}"
+        elif of.get("other", 0) > MOST_OTHER * total:
+            yield f"{algorithm}: {of['other'] / total:.0%} of {total} mapped records are other: {doubt}"
+        elif of.get("nn_causes", 0) > MOST_NEONATAL * total:
+            share = of["nn_causes"] / total
+            yield f"{algorithm}: {share:.0%} of {total} mapped records are of neonatal causes: {doubt}"
+
+
+def _alike(records: Records, request: CalibrationRequest) -> Iterator[str]:
+    """Values of a strata column that are one value but for their spelling; the values are not shown."""
+    for index, column in enumerate(request.columns.strata):
+        labels = [label for label in records.codes[f"s{index}"].labels if label is not None]
+        if more := len(labels) - _different(labels):
+            yield (
+                f"column {show(column)}: {amount(more, 'value')} {'differs' if more == 1 else 'differ'} from "
+                "another only in upper and lower case, spaces or accents; each makes a stratum of its own"
+            )
+
+
+def _different(labels: Sequence[str]) -> int:
+    decomposed = (unicodedata.normalize("NFKD", label.casefold()) for label in labels)
+    return len(
+        {"".join(c for c in text if not (unicodedata.combining(c) or c.isspace())) for text in decomposed}
+    )

@@ -1,0 +1,206 @@
+"""Contrasts: differences between provinces, years or other values of a strata column, by posterior draw.
+
+A difference is taken in each draw of two results of one level, such as a province's in 2022 and in 2021. In a
+joint fit their draws belong together, so that its interval has the error that they share only once; results
+that were calibrated separately are differences of draws that know nothing of each other, and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.errors import InputError
+from tasks.results import ALL, COMPARED, conform, quantile_name, split_flags
+from tasks.rollups.plan import Plan, level_name
+from tasks.rollups.sums import Key
+from tasks.terms import MISSING, words
+from tasks.verdict import VerdictRules, reasons_in_words, worst
+
+if TYPE_CHECKING:
+    from tasks.request import CalibrationRequest
+
+PAIRS = 5_000
+"""Most comparisons of a run: more rows than anybody reads."""
+
+BYTES = 2**30
+"""Most that the draws of the results that are compared may take."""
+
+NOT_JOINT = "difference_not_joint"
+_OWN_FLAGS = ("estimate_is_noop", "rollup_interval_too_narrow")  # of one result; say nothing of a difference
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two results of one level, given by their groups in the plan."""
+
+    level: str
+    between: str
+    """The strata column in which they differ."""
+    reference: str
+    compared: str
+    """Their values of it."""
+    groups: tuple[str, str]
+    place: Mapping[str, str]
+    """Age group, country and strata columns of both; `(compared)` where they differ."""
+    joint: bool
+    """Both are of one joint fit."""
+
+
+def compared_pairs(plan: Plan, request: CalibrationRequest) -> list[Pair]:
+    """All comparisons that a request asks for, in their order.
+
+    Raises InputError where they are none, or more than can be held or read.
+    """
+    found: list[Pair] = []
+    problems: list[str] = []
+    groups = plan.groups.to_pylist()
+    for index, contrast in enumerate(request.contrasts):
+        level = level_name(contrast.level, request.columns.strata)
+        members = [group for group in groups if group["level"] == level]
+        own = list(_pairs(members, contrast.between, contrast.pairs, request))
+        if not own:
+            problems.append(f"contrasts[{index}]: {contrast.between} never has two values to compare")
+        found += own
+    if len(found) > PAIRS:
+        problems.append(
+            f"contrasts: {len(found):,} comparisons are more than {PAIRS:,}; ask for pairs: successive, or "
+            "for fewer columns in within"
+        )
+    if problems:
+        raise InputError(problems)
+    return list({(pair.level, pair.groups): pair for pair in found}.values())
+
+
+def check_contrasts_size(wanted: Sequence[Pair], request: CalibrationRequest, causes: int) -> None:
+    """Raises InputError if the draws of all results that are compared take too much memory."""
+    units = len({(pair.level, group) for pair in wanted for group in pair.groups})
+    size = 8 * units * (len(request.algorithms) + request.ensemble_used) * causes * request.draws
+    if size > BYTES:
+        raise InputError(
+            f"contrasts: {request.draws:,} draws of {units:,} results take more than {BYTES // 2**20:,} MB; "
+            f"ask for at most {int(request.draws * BYTES / size):,} draws, or for fewer columns in within"
+        )
+
+
+def contrasts_table(
+    wanted: Sequence[Pair],
+    csmf: pa.Table,
+    draws: Mapping[Key, NDArray[np.float64]],
+    *,
+    rules: VerdictRules,
+    strata_columns: Sequence[str],
+    quantiles: Sequence[float],
+    constants: Mapping[str, Any],
+) -> pa.Table:
+    """A row for each comparison, algorithm and cause; none where one of the two has no result.
+
+    `csmf`: the judged rows of the results that are compared. `draws`: theirs, [causes, draws], the causes in
+    the order of csmf.
+    """
+    estimates: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for row in csmf.to_pylist():
+        unit = estimates.setdefault((row["level"], row["stratum"]), {})
+        unit.setdefault(row["algorithm"], []).append(row)
+    rows: list[dict[str, Any]] = []
+    for pair in wanted:
+        reference, compared = (estimates.get((pair.level, group), {}) for group in pair.groups)
+        for algorithm in (name for name in reference if name in compared):
+            first, second = (draws[pair.level, group, algorithm] for group in pair.groups)
+            sides = zip(reference[algorithm], compared[algorithm], second - first, strict=True)
+            rows += [_row(pair, *side, quantiles, rules) for side in sides]
+    return conform(
+        "contrasts",
+        {name: [row.get(name) for row in rows] for row in rows for name in row},
+        strata_columns=strata_columns,
+        quantiles=quantiles,
+        constants=constants,
+    )
+
+
+def _row(
+    pair: Pair,
+    reference: Mapping[str, Any],
+    compared: Mapping[str, Any],
+    difference: NDArray[np.float64],
+    quantiles: Sequence[float],
+    rules: VerdictRules,
+) -> dict[str, Any]:
+    """One cause of one comparison, with the flags and reasons of both sides."""
+    row: dict[str, Any] = {
+        **pair.place,
+        **{name: getattr(pair, name) for name in ("level", "between", "reference", "compared")},
+        "algorithm": reference["algorithm"],
+        "cause": reference["cause"],
+        "reference_mean": reference["mean"],
+        "compared_mean": compared["mean"],
+        "difference": float(difference.mean()),
+        "status": "calibrated",
+        "sd": None,
+        "probability_higher": None,
+        **dict.fromkeys(map(quantile_name, quantiles)),
+    }
+    if "passed_through" in (reference["status"], compared["status"]):
+        row["status"] = "passed_through"
+    else:
+        row["sd"] = float(difference.std(ddof=1))
+        row["probability_higher"] = float((difference > 0).mean())
+        bounds = np.quantile(difference, quantiles)
+        row |= {quantile_name(q): float(bound) for q, bound in zip(quantiles, bounds, strict=True)}
+    sides = (reference, compared)
+    flags = {flag for side in sides for flag in split_flags(side["flags"])}.difference(_OWN_FLAGS)
+    codes = dict.fromkeys(code for side in sides for code in (side["verdict_codes"] or "").split(";") if code)
+    verdicts = [side["verdict"] for side in sides]
+    if not pair.joint:
+        flags.add(NOT_JOINT)
+        if rules.difference_not_joint != "ignore":  # says of the difference what this says of its totals
+            codes = {code: None for code in codes if not code.startswith("rollup_interval_too_narrow:")}
+            codes[f"{NOT_JOINT}::"] = None
+            verdicts.append(rules.difference_not_joint)
+    row["flags"] = sorted(flags)
+    row["verdict"], row["verdict_codes"] = worst(verdicts), ";".join(codes)
+    row["verdict_reasons"] = " ".join(reasons_in_words(row["verdict_codes"], words("en"))) or None
+    return row
+
+
+def _pairs(
+    groups: Sequence[Mapping[str, Any]], between: str, which: str, request: CalibrationRequest
+) -> Iterator[Pair]:
+    same = ("age_group", "country", *request.columns.strata)
+    places: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for group in groups:
+        if group[between] != MISSING:
+            place = {name: COMPARED if name == between else group[name] for name in same}
+            places.setdefault(tuple(place.values()), []).append(group)
+    joint = request.matrix_sharing_used == "joint"
+    for place_values, members in places.items():
+        place = dict(zip(same, place_values, strict=True))
+        one_fit = joint and all(place[column] not in (ALL, COMPARED) for column in request.joint_groups)
+        parts = (part for part in members[0]["group"].split("/") if part.partition("=")[0] != between)
+        key = "/".join(parts)
+        ordered = sorted(members, key=lambda group: _order(group[between]))
+        every: Iterable[tuple[Any, Any]] = combinations(ordered, 2)
+        for first, second in pairwise(ordered) if which == "successive" else every:
+            yield Pair(
+                level=str(first["level"]),
+                between=between,
+                reference=first[between],
+                compared=second[between],
+                groups=(first["group"], second["group"]),
+                place={"stratum": key, **place},
+                joint=one_fit,
+            )
+
+
+def _order(value: str) -> tuple[int, float, str]:
+    """Numbers by their size, before texts."""
+    try:
+        return 0, float(value), value
+    except ValueError:
+        return 1, 0.0, value

@@ -1,0 +1,91 @@
+"""A run that is ready to be computed, and what each of its tasks must know."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.ingest import Tabulation
+from tasks.matrices import Inventory
+from tasks.request import CalibrationRequest
+from tasks.results import ENSEMBLE
+from tasks.rollups import Pair, Plan
+from tasks.run.chunks import Chunk
+from tasks.run.tables import Identity
+from tasks.storage import Storage
+from tasks.verdict import VerdictRules
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a task must know besides its chunk: small enough to be sent along with each."""
+
+    root: str
+    """Root of the results store, absolute: a task may run in another working directory."""
+    run: str
+    engine: str
+    """Version of the R package vacal that the run is known by: every chunk must be computed by it."""
+    identity: Identity
+    keep_draws: bool
+    verdict_rules: VerdictRules
+    roll_ups: Plan | None
+
+    def of(self, chunk: Chunk) -> Work:
+        """The same with no more of the roll-ups than the chunk needs."""
+        if self.roll_ups is None:
+            return self
+        part = self.roll_ups.only(chunk.batch.strata)
+        return dataclasses.replace(self, roll_ups=part)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to be computed: input read and checked, strata dealt into chunks."""
+
+    request: CalibrationRequest
+    inventory: Inventory
+    tabulation: Tabulation
+    chunks: Sequence[Chunk]
+    work: Work
+    boundaries: str | None
+    """Text of the GeoJSON file for the report's maps."""
+    contrasts: Sequence[Pair] = ()
+
+    @property
+    def run(self) -> str:
+        """The run's id, see `store.run_id`."""
+        return self.work.run
+
+    @property
+    def uri(self) -> str:
+        """Address of the run's folder, in the words of the request."""
+        return Storage(self.request.output).uri(f"runs/{self.run}")
+
+    @cached_property
+    def strata_per_algorithm(self) -> dict[str, int]:
+        """Fits to be done of each algorithm and of the ensemble."""
+        names = [*self.request.algorithms, *([ENSEMBLE] if self.request.ensemble_used else [])]
+        return dict.fromkeys(names, sum(len(chunk.batch.strata) for chunk in self.chunks))
+
+
+def resolved(request: CalibrationRequest) -> dict[str, Any]:
+    """The request as it is run, in JSON values: every default that depends on another field filled in."""
+    used: dict[str, Any] = {
+        "matrix_sharing": request.matrix_sharing_used,
+        "path_correction": request.path_correction_used,
+        "effective_draws": request.effective_draws_used,
+        "ensemble": request.ensemble_used,
+    }
+    if request.matrix_sharing_used == "per_stratum":
+        used["shrinkage"] = request.shrinkage_used
+    return request.model_dump(mode="json") | used
+
+
+def give_back() -> None:
+    """Give memory that is free again back to the system: what each thread keeps of it would add up."""
+    pa.default_memory_pool().release_unused()

@@ -1,0 +1,101 @@
+"""The first step of a run, before any work: read and check everything, deal the strata into chunks."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import pyarrow as pa
+
+from tasks import results, rollups
+from tasks.boundaries import read_boundaries
+from tasks.engine import engine_versions
+from tasks.errors import InputError, StorageError
+from tasks.ingest import Tabulation, tabulate
+from tasks.matrices import Inventory, load_inventory
+from tasks.request import CalibrationRequest
+from tasks.run.chunks import split
+from tasks.run.job import Job, Work, give_back, resolved
+from tasks.run.tables import Identity
+from tasks.storage import errors, filesystem
+
+_STANDARD_CAUSES = ("illustrative", "inventory")
+"""Sources of matrices whose causes are the standard ones."""
+
+
+def prepare(request: CalibrationRequest) -> Job:
+    """Read the inventory, the input and the boundaries, and deal the strata into chunks.
+
+    Raises InputError with every problem, InventoryError, StorageError; nothing is written.
+    """
+    inventory = load_inventory(request.matrix.source)
+    tabulation = tabulate(
+        request, None if request.matrix.source in _STANDARD_CAUSES else inventory.broad_causes()
+    )
+    chunks = split(tabulation, inventory, request)
+    boundaries = read_boundaries_of(request, tabulation)
+    columns, weights_uri = request.columns.strata, request.roll_up_weights
+    weights = rollups.read_weights(weights_uri, columns) if weights_uri else None
+    engine = engine_versions()["engine"]
+    run = _run_id(request, inventory, tabulation, weights, engine)
+    plan = rollups.plan(tabulation.strata, columns, request.levels, weights) if request.levels else None
+    give_back()
+    pairs = rollups.compared_pairs(plan, request) if plan and request.contrasts else []
+    rollups.check_contrasts_size(
+        pairs, request, max((len(chunk.batch.causes) for chunk in chunks), default=0)
+    )
+    work = Work(
+        absolute_root(request.output),
+        run,
+        engine,
+        Identity.of(run, request, inventory),
+        request.keep_draws,
+        request.verdict_rules,
+        plan,
+    )
+    return Job(request, inventory, tabulation, chunks, work, boundaries, pairs)
+
+
+def absolute_root(output: str) -> str:
+    """The root of the results store, wherever the process that asks for it has its working directory."""
+    return output if "://" in output else filesystem(output)[1]
+
+
+def read_boundaries_of(request: CalibrationRequest, tabulation: Tabulation) -> str | None:
+    """The text of the boundaries that the request names. Raises InputError if no map can be made of them."""
+    uri, columns = request.boundaries, request.columns.strata
+    if uri is None:
+        return None
+    try:
+        text = _text(uri)
+    except StorageError as error:
+        raise InputError(f"boundaries: {error}") from None
+    mapped = [column for column in columns if (column,) in request.roll_ups or columns == (column,)]
+    if not mapped:
+        raise InputError(
+            "boundaries: a map needs one result for each place: name the strata column that holds the "
+            "places, and add its roll-up where there are other strata columns (roll_ups: [[province]])"
+        )
+    values = {str(value) for column in mapped for value in tabulation.strata[column].to_pylist()}
+    read_boundaries(text, values, f"boundaries {uri}")
+    return text
+
+
+def _text(uri: str) -> str:
+    fs, path = filesystem(uri)
+    with errors(uri), fs.open(path, "rt", encoding="utf-8") as file:
+        return str(file.read())
+
+
+def _run_id(
+    request: CalibrationRequest,
+    inventory: Inventory,
+    tabulation: Tabulation,
+    weights: pa.Table | None,
+    engine: str,
+) -> str:
+    options = resolved(request)
+    if weights is not None:
+        options["roll_up_weights_checksum"] = rollups.weights_checksum(weights)
+    versions = {"vacal": version("vacal"), "engine": engine}
+    known = {"id": inventory.id, "version": inventory.version, "checksum": inventory.checksum}
+    return results.run_id(request.name, options, tabulation.checksum, versions, known)

@@ -1,0 +1,45 @@
+"""Runs on a Prefect server: submit, follow, watch and tidy them."""
+
+from tasks.service.client import (
+    DEPLOYMENT,
+    NEWER_INVENTORY,
+    RESULTS_MARK,
+    TRY_AGAIN,
+    URGENT_QUEUE,
+    WITHOUT_REPORT,
+    RunStatus,
+    Server,
+    connect,
+)
+from tasks.service.content import absolute, input_content
+from tasks.service.doctor import examine
+from tasks.service.follow import Line, Progress, ServerSource, follow
+from tasks.service.health import POOL, service_checks
+from tasks.service.retention import remove_expired_inputs, remove_expired_runs, with_newest_input
+from tasks.service.upkeep import close_lost_runs, close_orphans
+
+__all__ = [
+    "DEPLOYMENT",
+    "NEWER_INVENTORY",
+    "POOL",
+    "RESULTS_MARK",
+    "TRY_AGAIN",
+    "URGENT_QUEUE",
+    "WITHOUT_REPORT",
+    "Line",
+    "Progress",
+    "RunStatus",
+    "Server",
+    "ServerSource",
+    "absolute",
+    "close_lost_runs",
+    "close_orphans",
+    "connect",
+    "examine",
+    "follow",
+    "input_content",
+    "remove_expired_inputs",
+    "remove_expired_runs",
+    "service_checks",
+    "with_newest_input",
+]

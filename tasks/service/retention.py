@@ -1,0 +1,71 @@
+"""Which input is the newest, and what is no longer kept: old runs and old inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tasks.errors import InputError
+from tasks.request import CalibrationRequest
+from tasks.results import list_runs, remove_run
+from tasks.service.content import changed_at
+from tasks.sources import find_files
+from tasks.storage import Storage, errors, filesystem
+
+
+def with_newest_input(request: CalibrationRequest) -> CalibrationRequest:
+    """The request with the one file of its input that was changed last (by name where the times are equal).
+
+    Raises InputError where the input is no folder or pattern, or nothing is there.
+    """
+    given = request.input
+    if not isinstance(given.uri, str):
+        raise InputError("input.uri: give one folder or pattern, of which the newest file is taken")
+    newest = max(
+        (file.name for file in find_files(given.uri, given.format)), key=lambda name: (changed_at(name), name)
+    )
+    return request.model_copy(update={"input": given.model_copy(update={"uri": newest})})
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run of the store, and when it was published (UTC)."""
+
+    run: str
+    name: str
+    published: datetime
+
+
+def expired_runs(runs: Iterable[StoredRun], keep: timedelta, now: datetime) -> list[str]:
+    """Runs older than `keep`, save the newest of each name: a series always has its last figures."""
+    ordered = sorted(runs, key=lambda run: (run.published, run.run))
+    newest = {run.name: run for run in ordered}
+    return [run.run for run in ordered if now - run.published > keep and newest[run.name] is not run]
+
+
+def remove_expired_runs(root: str, keep: timedelta, now: datetime | None = None) -> list[str]:
+    """Remove the expired runs of a store; returns their ids."""
+    published = Storage(root).files("runs")
+    runs = [
+        StoredRun(m["run"], m["name"], published[f"runs/{m['run']}/manifest.json"]) for m in list_runs(root)
+    ]
+    gone = expired_runs(runs, keep, now or datetime.now(UTC))
+    for run in gone:
+        remove_run(root, run)
+    return gone
+
+
+def remove_expired_inputs(inbox: str, keep: timedelta, now: datetime | None = None) -> list[str]:
+    """Remove the input files of an inbox that were last changed longer than `keep` ago; returns them."""
+    now = now or datetime.now(UTC)
+    try:
+        files = find_files(inbox, "csv")  # the format is not looked at: every file counts
+    except InputError:  # nothing there
+        return []
+    old = [file for file in files if now - changed_at(file.name) > keep]
+    fs, _ = filesystem(inbox)
+    with errors(inbox):
+        for file in old:
+            fs.rm_file(file.path)
+    return [file.name for file in old]

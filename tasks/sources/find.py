@@ -1,0 +1,132 @@
+"""Which files an input's address means: a file, a pattern, or a folder with year=2023 style subfolders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from tasks import storage
+from tasks.errors import InputError
+
+BLOCK = 8 << 20
+_ENDINGS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of the input: `name` is what users see, `columns` what its folders say (year=2023)."""
+
+    name: str
+    path: str
+    format: str
+    algorithm: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+
+    def open(self) -> Any:
+        """The file's bytes, as a file to read and seek."""
+        fs, _ = storage.filesystem(self.name)
+        return fs.open(self.path, "rb", block_size=BLOCK)
+
+
+Addresses = str | Sequence[str]
+"""One address, or several: a file, a folder, or a pattern with *."""
+
+
+def find_files(
+    given: Addresses | Mapping[str, Addresses] | None, format: Literal["csv", "parquet"] | None = None
+) -> list[SourceFile]:
+    """The files at the addresses, by name; given by algorithm, each file knows its algorithm.
+
+    `format`: of all files; None: from each file's ending. Raises InputError with every address that is wrong.
+    """
+    by_algorithm = given if isinstance(given, Mapping) else {None: given}
+    problems: list[str] = []
+    found: list[SourceFile] = []
+    for algorithm, uris in by_algorithm.items():
+        for uri in (uris,) if isinstance(uris, str) else uris or ():
+            try:
+                found += _expand(uri, algorithm, format)
+            except InputError as error:
+                problems += error.problems
+    names = [file.name for file in found]
+    problems += [
+        f"{name}: is given more than once; each file is read once"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    if problems:
+        raise InputError(problems)
+    return sorted(found, key=lambda file: (file.algorithm or "", file.name))
+
+
+def _expand(uri: str, algorithm: str | None, format: str | None) -> list[SourceFile]:
+    fs, path = storage.filesystem(uri)
+    root_uri, root = uri, path
+    with storage.errors(uri):
+        if fs.isfile(path):
+            paths = [path]
+        elif fs.isdir(path):
+            paths = [p for p in fs.find(path) if _is_data(p.removeprefix(path))]
+        else:
+            root_uri, root = _before_pattern(uri), _before_pattern(path)
+            paths = [p for p in fs.glob(path) if fs.isfile(p)] if _is_pattern(path) else []
+    if not paths:
+        what = "no file fits this pattern" if _is_pattern(uri) else "there is no such file, or no file in it"
+        raise InputError(f"{uri}: {what}")
+    files, problems = [], []
+    for path in sorted(paths):
+        name = root_uri + path.removeprefix(root) if path != root else uri
+        kind = format or _format(path)
+        if kind is None:
+            problems.append(_unknown_format(name))
+        else:
+            below = path.removeprefix(root)  # folders above the address do not belong to the data
+            files.append(SourceFile(name, path, kind, algorithm, dict(_partitions(below))))
+    if problems:
+        raise InputError(problems)
+    return files
+
+
+def _is_pattern(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
+
+
+def _before_pattern(text: str) -> str:
+    """The text up to the last '/' before the first sign of a pattern."""
+    first = min((text.index(sign) for sign in "*?[" if sign in text), default=len(text))
+    return text[: text.rfind("/", 0, first) + 1]
+
+
+def _is_data(inside: str) -> bool:
+    """Whether a file below the folder counts: not what other tools hide or put beside (_SUCCESS, .crc)."""
+    return not any(part.startswith((".", "_")) for part in PurePosixPath(inside.strip("/")).parts)
+
+
+def _format(path: str) -> str | None:
+    return next((kind for ending, kind in _ENDINGS.items() if path.lower().endswith(ending)), None)
+
+
+def _unknown_format(name: str) -> str:
+    if name.lower().endswith((".xlsx", ".xls", ".ods")):
+        return f"{name}: is a spreadsheet; save it as CSV UTF-8"
+    return f"{name}: its ending is none of .csv, .csv.gz and .parquet; rename it, or set input.format"
+
+
+def _partitions(path: str) -> Iterator[tuple[str, str]]:
+    for part in PurePosixPath(path).parts[:-1]:
+        key, sign, value = part.partition("=")
+        if sign and key:
+            yield key, "" if value == _HIVE_NULL else unquote(value)
+
+
+def sha256_of(file: Any) -> tuple[int, str]:
+    """Number of bytes and SHA-256 of an open file, read to its end."""
+    digest, size = hashlib.sha256(), 0
+    while block := file.read(BLOCK):
+        digest.update(block)
+        size += len(block)
+    return size, digest.hexdigest()

@@ -1,0 +1,53 @@
+"""The words of the field: age groups, causes, algorithms, countries, flags, and how people read them."""
+
+from tasks.terms.algorithms import ALIASES, alias_note, aliases_among, one_name
+from tasks.terms.causes import (
+    AGE_GROUPS,
+    BROAD_CAUSES,
+    UNDETERMINED,
+    AgeGroup,
+    CauseList,
+    cause_map,
+    cause_rows,
+    nearest,
+    normal,
+    other_age_group,
+)
+from tasks.terms.countries import OTHER, name_key, nearest_countries, resolve_country
+from tasks.terms.flags import FLAGS
+from tasks.terms.text import MAX_LABELS, MISSING, amount, show, visible
+from tasks.terms.words import CAUSE_ORDER, NOTHING, Language, Words, in_order, in_words, words
+
+__all__ = [
+    "AGE_GROUPS",
+    "ALIASES",
+    "BROAD_CAUSES",
+    "CAUSE_ORDER",
+    "FLAGS",
+    "MAX_LABELS",
+    "MISSING",
+    "NOTHING",
+    "OTHER",
+    "UNDETERMINED",
+    "AgeGroup",
+    "CauseList",
+    "Language",
+    "Words",
+    "alias_note",
+    "aliases_among",
+    "amount",
+    "cause_map",
+    "cause_rows",
+    "in_order",
+    "in_words",
+    "name_key",
+    "nearest",
+    "nearest_countries",
+    "normal",
+    "one_name",
+    "other_age_group",
+    "resolve_country",
+    "show",
+    "visible",
+    "words",
+]

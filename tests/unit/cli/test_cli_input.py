@@ -1,0 +1,113 @@
+"""Commands about input: listing, preview, conversion, what is supported."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import typer
+from support import ROOT
+from typer.testing import CliRunner
+
+from flows.cli import input as cli_input
+from tasks.errors import InputError
+from tasks.ingest.convert import convert_file
+
+RECORDS = (
+    "ID,cause,note\n00123,Birth asphyxia,a\n123,Undetermined,b\n9,Pneumonia ,c\n10,,d\n11,Moon fever,e\n"
+)
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    cli_input.register(app)
+    return app
+
+
+def records(folder: Path, text: str = RECORDS) -> Path:
+    file = folder / "deaths.csv"
+    file.write_text(text)
+    return file
+
+
+class TestConvert:
+    def test_every_row_keeps_its_place_and_its_text_and_gets_a_broad_cause(self, tmp_path: Path) -> None:
+        convert_file(records(tmp_path), tmp_path / "out.csv", "neonate", "cause")
+        with (tmp_path / "out.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["ID"] for row in rows] == ["00123", "123", "9", "10", "11"]
+        assert [row["broad_cause"] for row in rows] == ["ipre", "", "pneumonia", "", ""]
+        assert [row["note"] for row in rows] == list("abcde")
+
+    def test_every_record_is_counted_by_what_became_of_it(self, tmp_path: Path) -> None:
+        found = convert_file(records(tmp_path), tmp_path / "out.csv", "neonate", "cause")
+        assert found.total() == 5
+        assert {treatment for _, _, treatment in found} == {"mapped", "undetermined", "blank", "unmapped"}
+
+    def test_unknown_causes_are_never_turned_into_other_and_make_the_exit_code_2(
+        self, tmp_path: Path, app: typer.Typer
+    ) -> None:
+        arguments = ["convert", str(records(tmp_path)), str(tmp_path / "out.csv"), "--age-group", "neonate"]
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 2
+        assert "1 records have a cause that is not in the map" in done.output
+        assert "00123" not in done.output
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("ID,kause\n1,ipre\n", "has no column 'cause'; its columns are ID, kause"),
+            ("", "has no column 'cause'"),
+        ],
+    )
+    def test_a_file_without_the_column_is_refused_and_nothing_written(
+        self, tmp_path: Path, text: str, message: str
+    ) -> None:
+        with pytest.raises(InputError, match=message):
+            convert_file(records(tmp_path, text), tmp_path / "out.csv", "neonate", "cause")
+        assert not (tmp_path / "out.csv").exists()
+
+    def test_a_file_that_is_there_is_not_overwritten(self, tmp_path: Path) -> None:
+        source = records(tmp_path)
+        with pytest.raises(InputError, match="is there already"):
+            convert_file(source, source, "neonate", "cause")
+        assert source.read_text() == RECORDS
+
+
+def test_examples_lists_every_example(app: typer.Typer) -> None:
+    listed = CliRunner().invoke(app, ["examples"]).output
+    for file in (ROOT / "examples").glob("*.yaml"):
+        assert f"examples/{file.name}" in listed
+
+
+def test_preview_shows_counts_and_no_ids(app: typer.Typer, tmp_path: Path) -> None:
+    records(tmp_path, "ID,cause\nsecret-1,ipre\nsecret-2,ipre\nsecret-3,pneumonia\n")
+    request = tmp_path / "request.yaml"
+    request.write_text(
+        "{name: a, input: {uri: {eava: deaths.csv}}, age_group: neonate, country: Mozambique, "
+        "algorithms: [eava]}"
+    )
+    shown = CliRunner().invoke(app, ["preview", str(request)]).output
+    assert "ipre" in shown
+    assert "2" in shown
+    assert "secret" not in shown
+
+
+def test_supported_names_causes_options_and_countries(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.matrices import find as inventory
+    from tasks.matrices.find import load_inventory
+
+    monkeypatch.setattr(inventory, "load_inventory", lambda: load_inventory("illustrative"))
+    shown = CliRunner().invoke(app, ["supported"]).output
+    for word in (
+        "sepsis_meningitis_inf",
+        "prior, fixed, samples",
+        "per_stratum, joint",
+        "records, matrix, counts",
+    ):
+        assert word.split(", ")[0] in shown
+    assert '"additionalProperties": false' in CliRunner().invoke(app, ["supported", "--json"]).output
