@@ -11,21 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.request import CalibrationRequest, ColumnRef
+from tasks.ingest.reading import Part, Reading
 from tasks.sources import Batch, FileReader
 from tasks.terms import CauseList, nearest, show
 
 VALID, BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE = 0, 1, 2, 3, 4
 MAX_DEATHS = 10**9
 LABELS = ("algorithm", "cause", "age_group", "country")
-
-
-@dataclass
-class Part:
-    """Where a label comes from: a column of the file, or one text for all its rows."""
-
-    column: str | None = None
-    text: str | None = None
 
 
 @dataclass
@@ -47,24 +39,24 @@ class Plan:
         return list(dict.fromkeys([*names, *self.causes]))
 
 
-def label_columns(request: CalibrationRequest) -> list[str]:
+def label_columns(reading: Reading) -> list[str]:
     """The label columns of the reduced records: the four that every record has, then the strata columns."""
-    return [*LABELS, *(f"s{index}" for index in range(len(request.columns.strata)))]
+    return [*LABELS, *(f"s{index}" for index in range(len(reading.columns.strata)))]
 
 
-def stratum_columns(request: CalibrationRequest) -> list[str]:
+def stratum_columns(reading: Reading) -> list[str]:
     """The label columns that make the strata."""
-    return label_columns(request)[2:]
+    return label_columns(reading)[2:]
 
 
-def plan_columns(reader: FileReader, request: CalibrationRequest, causes: Sequence[CauseList]) -> Plan:
-    """Finds the request's columns in a file, or says which are not there."""
+def plan_columns(reader: FileReader, reading: Reading, causes: Sequence[CauseList]) -> Plan:
+    """Finds the columns that the reading names in a file, or says which are not there."""
     plan, find = Plan(), _Finder(reader)
-    columns, layout = request.columns, request.input.layout
-    plan.labels["algorithm"] = _algorithm(find, reader, request)
+    columns, layout = reading.columns, reading.layout
+    plan.labels["algorithm"] = _algorithm(find, reader, reading)
     for role in ("age_group", "country"):
-        value = getattr(request, role)
-        plan.labels[role] = find(value.column) if isinstance(value, ColumnRef) else Part(text=value)
+        part: Part = getattr(reading, role)
+        plan.labels[role] = find(part.column) if part.column else part
     for index, name in enumerate(columns.strata):
         plan.labels[f"s{index}"] = find(name)
     if layout == "counts":
@@ -117,14 +109,14 @@ class _Finder:
         return []
 
 
-def _algorithm(find: _Finder, reader: FileReader, request: CalibrationRequest) -> Part:
+def _algorithm(find: _Finder, reader: FileReader, reading: Reading) -> Part:
     if reader.source.algorithm is not None:
         return Part(text=reader.source.algorithm)
-    if request.columns.algorithm is not None:
-        return find(request.columns.algorithm)
-    if find.has("algorithm") or len(request.algorithms) > 1:
+    if reading.columns.algorithm is not None:
+        return find(reading.columns.algorithm)
+    if find.has("algorithm") or len(reading.algorithms) > 1:
         return find("algorithm")
-    return Part(text=request.algorithms[0])
+    return Part(text=reading.algorithms[0])
 
 
 def _cause(find: _Finder) -> Part:

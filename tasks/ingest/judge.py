@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from tasks.errors import InputError
 from tasks.ingest.columns import NOT_ONE_CAUSE, UNREADABLE, stratum_columns
+from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import Records
-from tasks.request import CalibrationRequest
 from tasks.terms import (
     AGE_GROUPS,
     MISSING,
@@ -35,18 +35,18 @@ ICD_10 = re.compile(r"[A-Z]\d\d(\.?\d{1,2})?", re.IGNORECASE)
 OK, ABSENT, WRONG, NOT_ASKED = "ok", "missing", "wrong", "not_asked"
 
 
-def judge(records: Records, request: CalibrationRequest, causes: Mapping[str, CauseList]) -> None:
+def judge(records: Records, reading: Reading, causes: Mapping[str, CauseList]) -> None:
     """Makes the tables `place` (stratum of a combination of codes) and `judged` (records by disposition)."""
-    _label_meanings(records, request)
+    _label_meanings(records, reading)
     _duplicates(records)
-    place = ", ".join(stratum_columns(request))
+    place = ", ".join(stratum_columns(reading))
     records.db.execute(
         f"""CREATE TEMP TABLE groups AS
         SELECT algorithm, cause, {place}, bad, {_no_id(records)} AS no_id,
                d.id IS NOT NULL AS duplicate, sum(n)::BIGINT AS n, count(*) AS rows
         FROM records LEFT JOIN duplicates d USING (algorithm, id) GROUP BY ALL"""
     )
-    _places(records, request)
+    _places(records, reading)
     _cause_meanings(records, causes)
     records.db.execute(_judged(place))
 
@@ -95,9 +95,9 @@ def _duplicates(records: Records) -> None:
     )
 
 
-def _label_meanings(records: Records, request: CalibrationRequest) -> None:
+def _label_meanings(records: Records, reading: Reading) -> None:
     meanings = {
-        "algorithm": [_algorithm(label, request) for label in records.codes["algorithm"].labels],
+        "algorithm": [_algorithm(label, reading) for label in records.codes["algorithm"].labels],
         "age_group": [_age_group(label) for label in records.codes["age_group"].labels],
         "country": [_country(label) for label in records.codes["country"].labels],
     }
@@ -106,11 +106,11 @@ def _label_meanings(records: Records, request: CalibrationRequest) -> None:
         records.lookup(f"{column}_label", ("code", "name", "state"), rows)
 
 
-def _algorithm(label: str | None, request: CalibrationRequest) -> tuple[str, str]:
+def _algorithm(label: str | None, reading: Reading) -> tuple[str, str]:
     if label is None:
         return UNKNOWN, ABSENT
     name = one_name(label)
-    if name in request.algorithms:
+    if name in reading.algorithms:
         return name, OK
     return (name, NOT_ASKED) if name in INVENTORY_ALGORITHMS else (UNKNOWN, WRONG)
 
@@ -130,9 +130,9 @@ def _country(label: str | None) -> tuple[str, str]:
         return UNKNOWN, WRONG
 
 
-def _places(records: Records, request: CalibrationRequest) -> None:
+def _places(records: Records, reading: Reading) -> None:
     """The stratum of each combination of codes of age group, country and strata columns."""
-    columns = stratum_columns(request)
+    columns = stratum_columns(reading)
     found = records.rows(f"SELECT DISTINCT {', '.join(columns)} FROM groups")
     ages, countries = (
         dict(records.rows(f"SELECT code, name FROM {c}_label")) for c in ("age_group", "country")
@@ -143,7 +143,7 @@ def _places(records: Records, request: CalibrationRequest) -> None:
         values += [records.codes[c].labels[n] or MISSING for c, n in zip(columns[2:], codes[2:], strict=True)]
         if UNKNOWN in values[:2]:
             values = [UNKNOWN] * len(values)
-        names = ("age_group", "country", *request.columns.strata)
+        names = ("age_group", "country", *reading.columns.strata)
         rows.append([*codes, stratum_key(dict(zip(names, values, strict=True))), *values])
     titles = [*columns, "stratum", *(f"{column}_value" for column in columns)]
     records.lookup("place", titles, rows)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from tasks.ingest.judge import UNKNOWN
+from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import Records
 from tasks.ingest.tables import MAX_MEMBERS
-from tasks.request import CalibrationRequest
 from tasks.terms import AGE_GROUPS, ALIASES, BROAD_CAUSES, MAX_LABELS, alias_note, amount, normal, show
 
 COVERED = 0.9
@@ -32,23 +32,23 @@ MAIN_CAUSES: Mapping[str, tuple[str, ...]] = {
 """Causes of which some deaths are expected in any population of the age group."""
 
 
-def notes_on_records(records: Records, causes: pa.Table, request: CalibrationRequest) -> list[str]:
+def notes_on_records(records: Records, causes: pa.Table, reading: Reading) -> list[str]:
     """Notes on the names of algorithms, the deaths they saw, the age group and the strata's values.
 
     causes: the table of that name of the tabulation. Needs the tables `place` and `seen`.
     """
     return [
-        *_alias_notes(records, request),
-        *_few(_coverage(records, request)),
-        *_few(_age_groups(causes, request)),
-        *_alike(records, request),
+        *_alias_notes(records, reading),
+        *_few(_coverage(records, reading)),
+        *_few(_age_groups(causes, reading)),
+        *_alike(records, reading),
     ]
 
 
-def _alias_notes(records: Records, request: CalibrationRequest) -> Iterator[str]:
+def _alias_notes(records: Records, reading: Reading) -> Iterator[str]:
     labels = {normal(label or "") for label in records.codes["algorithm"].labels}
     for alias, name in ALIASES.items():
-        if alias in request.aliases or (alias in labels and name in request.algorithms):
+        if alias in reading.aliases or (alias in labels and name in reading.algorithms):
             yield alias_note(alias)
 
 
@@ -58,9 +58,9 @@ def _few(notes: Iterable[str]) -> list[str]:
     return found if left <= 0 else [*found[:MAX_LABELS], f"{amount(left, 'more such note')}"]
 
 
-def _coverage(records: Records, request: CalibrationRequest) -> Iterator[str]:
+def _coverage(records: Records, reading: Reading) -> Iterator[str]:
     """Algorithms that saw clearly fewer deaths than were received, by age group and country."""
-    names = request.algorithms
+    names = reading.algorithms
     if not (records.has_ids and 2 <= len(names) <= MAX_MEMBERS):
         return
     seen: dict[tuple[str, str], list[tuple[int, int]]] = {}
@@ -85,9 +85,9 @@ def _coverage(records: Records, request: CalibrationRequest) -> Iterator[str]:
             )
 
 
-def _age_groups(causes: pa.Table, request: CalibrationRequest) -> Iterator[str]:
+def _age_groups(causes: pa.Table, reading: Reading) -> Iterator[str]:
     """Causes that the declared age group would hardly have, by age group and algorithm."""
-    study = {normal(name): normal(broad) for name, broad in (request.study_cause_map or {}).items()}
+    study = {normal(name): normal(broad) for name, broad in (reading.study_cause_map or {}).items()}
     deaths: dict[tuple[str, str], dict[str, int]] = {}
     for row in causes.to_pylist():
         if row["treatment"] == "mapped":
@@ -109,9 +109,9 @@ def _age_groups(causes: pa.Table, request: CalibrationRequest) -> Iterator[str]:
             yield f"{algorithm}: {share:.0%} of {total} mapped records are of neonatal causes: {doubt}"
 
 
-def _alike(records: Records, request: CalibrationRequest) -> Iterator[str]:
+def _alike(records: Records, reading: Reading) -> Iterator[str]:
     """Values of a strata column that are one value but for their spelling; the values are not shown."""
-    for index, column in enumerate(request.columns.strata):
+    for index, column in enumerate(reading.columns.strata):
         labels = [label for label in records.codes[f"s{index}"].labels if label is not None]
         if more := len(labels) - _different(labels):
             yield (

@@ -6,7 +6,6 @@ what is spilled to disk names nobody.
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from tasks.settings import cores
 
 MEMORY = "256MB"
 MAX_DISTINCT = 100_000
@@ -72,7 +73,7 @@ class Records:
             config={
                 "memory_limit": self._memory,
                 "temp_directory": f"{self._folder.name}/spill",
-                "threads": min(4, len(os.sched_getaffinity(0))),
+                "threads": min(4, cores()),
                 "preserve_insertion_order": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,

@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 from tasks.errors import InputError, StorageError
 from tasks.ingest.columns import (
     UNREADABLE,
-    Part,
     Plan,
     label_columns,
     labels_of,
@@ -32,9 +31,9 @@ from tasks.ingest.columns import (
 from tasks.ingest.judge import judge
 from tasks.ingest.notes import notes_on_records
 from tasks.ingest.problems import Problems, nothing_to_use
+from tasks.ingest.reading import Part, Reading
 from tasks.ingest.reduce import MAX_DISTINCT, MEMORY, Records, TooManyValues
 from tasks.ingest.tables import Tabulation, check_records_add_up, content_checksum, tables
-from tasks.request import CalibrationRequest
 from tasks.sources import Batch, FileReader, find_files, inline_batches
 from tasks.terms import AGE_GROUPS, CauseList, amount, nearest, normal, show
 
@@ -54,34 +53,34 @@ class _Source:
 
 
 def tabulate(
-    request: CalibrationRequest,
+    reading: Reading,
     broad_causes: Mapping[str, Sequence[str]] | None = None,
     memory: str = MEMORY,
 ) -> Tabulation:
-    """Reads the request's input and tabulates it.
+    """Reads an input and tabulates it.
 
     broad_causes: causes by age group of the user's own matrices; None: the standard ones.
     memory: what DuckDB may use before it spills to disk.
     Raises InputError with every problem of the input, StorageError if files cannot be reached or there is no
     room for temporary ones.
     """
-    causes = _cause_lists(request, broad_causes)
-    sources, problems = _sources(request, list(causes.values()))
-    problems += _unknown_names(request, causes)
+    causes = _cause_lists(reading, broad_causes)
+    sources, problems = _sources(reading, list(causes.values()))
+    problems += _unknown_names(reading, causes)
     if problems:
         raise InputError(problems)
     has_ids = any(source.plan.id for source in sources)
-    with _room(), Records(label_columns(request), has_ids=has_ids, memory=memory) as records:
+    with _room(), Records(label_columns(reading), has_ids=has_ids, memory=memory) as records:
         for number, source in enumerate(sources):
-            _read(records, number, source, request)
-        judge(records, request, causes)
+            _read(records, number, source, reading)
+        judge(records, reading, causes)
         names, plans = [source.name for source in sources], [source.plan for source in sources]
-        found = Problems(records, request, causes, names, plans).run()
-        if found := found or nothing_to_use(records, request):
+        found = Problems(records, reading, causes, names, plans).run()
+        if found := found or nothing_to_use(records, reading):
             raise InputError(found)
-        found_tables = tables(records, request)
-        notes = _notes(sources, request) + notes_on_records(records, found_tables["causes"], request)
-        tabulation = _tabulation(found_tables, sources, request, notes)
+        found_tables = tables(records, reading)
+        notes = _notes(sources, reading) + notes_on_records(records, found_tables["causes"], reading)
+        tabulation = _tabulation(found_tables, sources, reading, notes)
     check_records_add_up(tabulation)
     read, received = (
         sum(source.records for source in sources),
@@ -104,32 +103,25 @@ def _room() -> Iterator[None]:
         ) from None
 
 
-def _cause_lists(
-    request: CalibrationRequest, broad_causes: Mapping[str, Sequence[str]] | None
-) -> dict[str, CauseList]:
-    ages = [request.age_group] if isinstance(request.age_group, str) else list(AGE_GROUPS)
+def _cause_lists(reading: Reading, broad_causes: Mapping[str, Sequence[str]] | None) -> dict[str, CauseList]:
+    ages = [reading.age_group.text] if reading.age_group.text else list(AGE_GROUPS)
     given = broad_causes or {}
-    return {age: CauseList(age, request.study_cause_map, given.get(age)) for age in ages}
+    return {age: CauseList(age, reading.study_cause_map, given.get(age)) for age in ages}
 
 
-def _unknown_names(request: CalibrationRequest, causes: Mapping[str, CauseList]) -> list[str]:
+def _unknown_names(reading: Reading, causes: Mapping[str, CauseList]) -> list[str]:
     """Causes that the request itself names and that are in no list."""
     ages = " or ".join(causes)
     broad = {normal(cause): cause for known in causes.values() for cause in known.broad}
     problems = [
         f"study_cause_map.{study}: {show(cause)} is no broad cause of age group {ages}{_near(cause, broad)}"
-        for study, cause in (request.study_cause_map or {}).items()
+        for study, cause in (reading.study_cause_map or {}).items()
         if normal(cause) not in broad
     ]
-    if "do_not_calibrate" not in request.model_fields_set:
-        return problems
-    given = request.do_not_calibrate
-    lists = [given] if isinstance(given, tuple) else list(given.values())
-    names = {name for one in lists for name in one}
     known = broad | {normal(name): name for each in causes.values() for name in each.known.values()}
     return problems + [
         f"do_not_calibrate: {show(name)} is no cause of age group {ages}{_near(name, known)}"
-        for name in sorted(names)
+        for name in reading.not_calibrated or ()
         if normal(name) not in known
     ]
 
@@ -139,22 +131,22 @@ def _near(name: str, known: Mapping[str, str]) -> str:
     return f"; nearest: {', '.join(near)}" if near else f"; they are: {', '.join(known.values())}"
 
 
-def _sources(request: CalibrationRequest, causes: Sequence[CauseList]) -> tuple[list[_Source], list[str]]:
+def _sources(reading: Reading, causes: Sequence[CauseList]) -> tuple[list[_Source], list[str]]:
     """Every source with its columns' parts, and what is wrong with any of them."""
-    if request.input.counts is not None:
+    if reading.counts is not None:
         parts = {"algorithm": Part("algorithm"), "cause": Part("cause")}
-        parts |= {"age_group": Part(text=str(request.age_group)), "country": Part(text=str(request.country))}
+        parts |= {"age_group": reading.age_group, "country": reading.country}
         return [_Source(INLINE, Plan(parts, count="deaths"))], []
     sources: list[_Source] = []
     problems: list[str] = []
-    for file in find_files(request.input.uri, request.input.format):
+    for file in find_files(reading.uri, reading.format):
         reader = FileReader(file)
         try:
             reader.read_header()
         except InputError as error:
             problems += error.problems
             continue
-        plan = plan_columns(reader, request, causes)
+        plan = plan_columns(reader, reading, causes)
         problems += plan.problems
         sources.append(_Source(file.name, plan, reader))
     if len({source.plan.id is None for source in sources}) > 1:
@@ -162,10 +154,10 @@ def _sources(request: CalibrationRequest, causes: Sequence[CauseList]) -> tuple[
     return sources, problems
 
 
-def _read(records: Records, number: int, source: _Source, request: CalibrationRequest) -> None:
+def _read(records: Records, number: int, source: _Source, reading: Reading) -> None:
     """Adds every row of a source to the records."""
     try:
-        for batch in _batches(source, request):
+        for batch in _batches(source, reading):
             source.records += _add(records, number, source.plan, batch)
     except TooManyValues as error:
         role = str(error)
@@ -181,9 +173,9 @@ def _read(records: Records, number: int, source: _Source, request: CalibrationRe
         source.records += len(rows)
 
 
-def _batches(source: _Source, request: CalibrationRequest) -> Iterator[Batch]:
+def _batches(source: _Source, reading: Reading) -> Iterator[Batch]:
     if source.reader is None:
-        return inline_batches(request.input.counts or {})
+        return inline_batches(reading.counts or {})
     return source.reader.batches(source.plan.wanted)
 
 
@@ -201,7 +193,7 @@ def _add(records: Records, number: int, plan: Plan, batch: Batch) -> int:
 def _tabulation(
     found: dict[str, pa.Table],
     sources: Sequence[_Source],
-    request: CalibrationRequest,
+    reading: Reading,
     notes: list[str],
 ) -> Tabulation:
     readers = [source.reader for source in sources if source.reader is not None]
@@ -209,23 +201,17 @@ def _tabulation(
         checksum = content_checksum((r.source.algorithm or "", r.source.columns, r.sha256) for r in readers)
         listed = [{"uri": r.source.name, "bytes": r.bytes, "sha256": r.sha256} for r in readers]
     else:
-        data = json.dumps(request.input.counts, sort_keys=True).encode()
+        data = json.dumps(reading.counts, sort_keys=True).encode()
         checksum = hashlib.sha256(data).hexdigest()
         listed = [{"uri": INLINE, "bytes": len(data), "sha256": checksum}]
     return Tabulation(**found, checksum=checksum, sources=listed, notes=notes)
 
 
-def _notes(sources: Sequence[_Source], request: CalibrationRequest) -> list[str]:
+def _notes(sources: Sequence[_Source], reading: Reading) -> list[str]:
     notes = []
-    if request.ensemble and not request.ensemble_used:
-        notes.append("no ensemble: it takes at least two algorithms, and the request names one")
     for source in sources:
         if source.reader is not None and source.reader.blank:
             notes.append(f"{source.name}: {amount(source.reader.blank, 'blank row')} skipped")
-    if (
-        request.input.uri is not None
-        and request.input.layout == "matrix"
-        and not any(s.plan.id for s in sources)
-    ):
+    if reading.uri is not None and reading.layout == "matrix" and not any(s.plan.id for s in sources):
         notes.append("the input has no IDs: duplicate deaths cannot be found")
     return notes

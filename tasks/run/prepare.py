@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from tasks.matrices import Inventory, load_inventory
 from tasks.request import CalibrationRequest
 from tasks.run.chunks import split
 from tasks.run.job import Job, Work, give_back, resolved
+from tasks.run.reading import reading_of
 from tasks.run.tables import Identity
 from tasks.storage import errors, filesystem
 
@@ -28,9 +30,7 @@ def prepare(request: CalibrationRequest) -> Job:
     Raises InputError with every problem, InventoryError, StorageError; nothing is written.
     """
     inventory = load_inventory(request.matrix.source)
-    tabulation = tabulate(
-        request, None if request.matrix.source in _STANDARD_CAUSES else inventory.broad_causes()
-    )
+    tabulation = _tabulated(request, inventory)
     chunks = split(tabulation, inventory, request)
     boundaries = read_boundaries_of(request, tabulation)
     columns, weights_uri = request.columns.strata, request.roll_up_weights
@@ -53,6 +53,15 @@ def prepare(request: CalibrationRequest) -> Job:
         plan,
     )
     return Job(request, inventory, tabulation, chunks, work, boundaries, pairs)
+
+
+def _tabulated(request: CalibrationRequest, inventory: Inventory) -> Tabulation:
+    causes = None if request.matrix.source in _STANDARD_CAUSES else inventory.broad_causes()
+    found = tabulate(reading_of(request), causes)
+    if request.ensemble and not request.ensemble_used:
+        note = "no ensemble: it takes at least two algorithms, and the request names one"
+        found = replace(found, notes=[note, *found.notes])
+    return found
 
 
 def absolute_root(output: str) -> str:
