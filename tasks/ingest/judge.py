@@ -20,6 +20,7 @@ from tasks.terms import (
     nearest,
     nearest_countries,
     normal,
+    one_form,
     one_name,
     other_age_group,
     resolve_country,
@@ -137,16 +138,23 @@ def _places(records: Records, reading: Reading) -> None:
     ages, countries = (
         dict(records.rows(f"SELECT code, name FROM {c}_label")) for c in ("age_group", "country")
     )
+    written = {c: values_of(records.codes[c].labels) for c in columns[2:]}
     rows: list[Sequence[int | str | None]] = []
     for codes in found:
         values = [ages[codes[0]], countries[codes[1]]]
-        values += [records.codes[c].labels[n] or MISSING for c, n in zip(columns[2:], codes[2:], strict=True)]
+        values += [written[c][n] for c, n in zip(columns[2:], codes[2:], strict=True)]
         if UNKNOWN in values[:2]:
             values = [UNKNOWN] * len(values)
         names = ("age_group", "country", *reading.columns.strata)
         rows.append([*codes, stratum_key(dict(zip(names, values, strict=True))), *values])
     titles = [*columns, "stratum", *(f"{column}_value" for column in columns)]
     records.lookup("place", titles, rows)
+
+
+def values_of(labels: Sequence[str | None]) -> list[str]:
+    """The strata column's value that each of its labels stands for."""
+    forms = one_form(label for label in labels if label is not None)
+    return [MISSING if label is None else forms[label] or MISSING for label in labels]
 
 
 def stratum_key(values: Mapping[str, str]) -> str:

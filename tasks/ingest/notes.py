@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from tasks.ingest.judge import UNKNOWN
+from tasks.ingest.judge import UNKNOWN, values_of
 from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import Records
 from tasks.ingest.tables import MAX_MEMBERS
@@ -21,6 +21,8 @@ MOST_OTHER = 0.3
 
 MOST_NEONATAL = 0.25
 """Share of neonatal causes among an algorithm's mapped child records above which the age group is doubted."""
+
+_MARKS = "-_'`\u2010\u2011\u2012\u2013\u2018\u2019\u02bc"
 
 ENOUGH = 20
 """Mapped records of an algorithm below which its causes say nothing about the age group."""
@@ -113,15 +115,25 @@ def _alike(records: Records, reading: Reading) -> Iterator[str]:
     """Values of a strata column that are one value but for their spelling; the values are not shown."""
     for index, column in enumerate(reading.columns.strata):
         labels = [label for label in records.codes[f"s{index}"].labels if label is not None]
-        if more := len(labels) - _different(labels):
+        values = sorted(set(values_of(labels)))
+        if several := len(labels) - len(values):
+            yield (
+                f"column {show(column)}: {amount(several, 'further spelling')} of a value (as 2023.0 is of "
+                "2023, or 01 of 1, or by spaces); the strata have one form of each"
+            )
+        if more := len(values) - _different(values):
             yield (
                 f"column {show(column)}: {amount(more, 'value')} {'differs' if more == 1 else 'differ'} from "
-                "another only in upper and lower case, spaces or accents; each makes a stratum of its own"
+                "another only in upper and lower case, spaces, accents, hyphens or apostrophes; each makes a "
+                "stratum of its own"
             )
 
 
 def _different(labels: Sequence[str]) -> int:
     decomposed = (unicodedata.normalize("NFKD", label.casefold()) for label in labels)
     return len(
-        {"".join(c for c in text if not (unicodedata.combining(c) or c.isspace())) for text in decomposed}
+        {
+            "".join(c for c in text if not (unicodedata.combining(c) or c.isspace() or c in _MARKS))
+            for text in decomposed
+        }
     )

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tasks.ingest.columns import BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE, VALID, Plan
+from tasks.ingest.columns import (
+    BAD_COUNT,
+    GROUPED_COUNT,
+    NOT_ONE_CAUSE,
+    PROBABILITY,
+    UNREADABLE,
+    Plan,
+)
 from tasks.ingest.judge import ABSENT, NOT_ASKED, WRONG, unknown_label, unmapped_label
 from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import ROW_BITS, Records
-from tasks.sources import OPEN_QUOTE
+from tasks.ingest.repeats import repeated_counts, same_tables
+from tasks.sources import OPEN_QUOTE, THOUSANDS
 from tasks.terms import AGE_GROUPS, MAX_LABELS, CauseList, amount, show
 
 FIRST_ROWS = 5
@@ -42,6 +50,7 @@ class Problems:
         """Every problem, one sentence each."""
         self._broken_cells()
         self._rows("count", f"bad = {BAD_COUNT}", "without a whole number of deaths, 0 or more")
+        self._rows("count", f"bad = {GROUPED_COUNT}", f"with a number that {THOUSANDS}")
         self._repeated_counts()
         most_probable = "take the most probable cause of each death first, and mark it 1"
         self._rows("", f"bad = {PROBABILITY}", f"with probabilities; {most_probable}")
@@ -116,13 +125,14 @@ class Problems:
 
     def _repeated_counts(self) -> None:
         """The same count twice is a mistake, unless other columns, summed over, tell the rows apart."""
-        files = [str(n) for n, plan in enumerate(self._plans) if plan.count and not plan.unused]
-        if not files or self._reading.counts is not None:
+        if not self._reading.has_counts or self._reading.counts is not None:
             return
-        key = f"pos >> {ROW_BITS}, {', '.join(self._records.codes)}"
-        sql = f"""SELECT pos FROM records WHERE pos >> {ROW_BITS} IN ({", ".join(files)}) AND bad = {VALID}
-            QUALIFY count(*) OVER (PARTITION BY {key}) > 1"""
-        rows, first = self._records.rows(f"SELECT count(*), min(pos, {FIRST_ROWS}) FROM ({sql})")[0]
+        self._found += [
+            f"{self._names[second]}: has the same counts as {self._names[first]}; give one of them, or add a "
+            "column that tells them apart"
+            for first, second in same_tables(self._records, [plan.folders for plan in self._plans])
+        ]
+        rows, first = repeated_counts(self._records, FIRST_ROWS)
         if rows:
             what = "give deaths for the same algorithm, cause and stratum; keep one of each"
             self._found.append(f"{self._where(first, rows, '')}: {amount(rows, 'row')} that {what}")
@@ -236,7 +246,9 @@ def nothing_to_use(records: Records, reading: Reading) -> list[str]:
     received = dict(records.rows("SELECT algorithm, sum(n)::BIGINT FROM judged GROUP BY algorithm"))
     absent = [name for name in reading.algorithms if not received.get(name)]
     if absent:
-        return [f"the input has no records of algorithm {name}, which the request names" for name in absent]
+        nothing = "the input has no records of algorithm {}, which the request names"
+        zero = "every number of deaths of algorithm {} in the input is 0"
+        return [(zero if name in received else nothing).format(name) for name in absent]
     left = records.rows("SELECT reason, sum(n)::BIGINT FROM judged GROUP BY reason ORDER BY 2 DESC, 1")
     if any(reason is None and count for reason, count in left):
         return []

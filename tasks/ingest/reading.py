@@ -34,8 +34,8 @@ class Columns:
 class Reading:
     """How one input is read and tabulated.
 
-    Deaths are at `uri` or written as `counts` {algorithm: {cause: deaths}}. `study_cause_map` is study cause
-    -> broad cause. `not_calibrated`: causes that the user names as not to be calibrated; None: nobody named any.
+    Deaths are at `uri` or written as `counts` {algorithm: {cause: deaths}}. `study_cause_map`: study cause ->
+    broad cause. `not_calibrated`: causes that the user names as not to be calibrated; None: nobody named any.
     `aliases`: other spellings of algorithms that the user wrote.
     """
 

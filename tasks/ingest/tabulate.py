@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from tasks.ingest.columns import (
     label_columns,
     labels_of,
     one_cause,
+    others_of,
     plan_columns,
     whole_numbers,
 )
@@ -34,7 +35,7 @@ from tasks.ingest.problems import Problems, nothing_to_use
 from tasks.ingest.reading import Part, Reading
 from tasks.ingest.reduce import MAX_DISTINCT, MEMORY, Records, TooManyValues
 from tasks.ingest.tables import Tabulation, check_records_add_up, content_checksum, tables
-from tasks.sources import Batch, FileReader, find_files, inline_batches
+from tasks.sources import Batch, FileReader, find_files, inline_batches, row_numbers
 from tasks.terms import AGE_GROUPS, CauseList, amount, nearest, normal, show
 
 __all__ = ["Tabulation", "check_records_add_up", "tabulate"]
@@ -72,11 +73,11 @@ def tabulate(
     has_ids = any(source.plan.id for source in sources)
     with _room(), Records(label_columns(reading), has_ids=has_ids, memory=memory) as records:
         for number, source in enumerate(sources):
-            _read(records, number, source, reading)
+            _read(records, number, source, reading, _named(reading, source.plan, causes))
         judge(records, reading, causes)
         names, plans = [source.name for source in sources], [source.plan for source in sources]
-        found = Problems(records, reading, causes, names, plans).run()
-        if found := found or nothing_to_use(records, reading):
+        found = [*_same_content(sources), *Problems(records, reading, causes, names, plans).run()]
+        if found := found or _only_headers(sources) or nothing_to_use(records, reading):
             raise InputError(found)
         found_tables = tables(records, reading)
         notes = _notes(sources, reading) + notes_on_records(records, found_tables["causes"], reading)
@@ -154,11 +155,24 @@ def _sources(reading: Reading, causes: Sequence[CauseList]) -> tuple[list[_Sourc
     return sources, problems
 
 
-def _read(records: Records, number: int, source: _Source, reading: Reading) -> None:
+Named = Mapping[str, Collection[str]]
+"""By column: texts, in lower case, that the request names and that are values whatever else they mean."""
+
+
+def _named(reading: Reading, plan: Plan, causes: Mapping[str, CauseList]) -> Named:
+    texts = {
+        "cause": {name for one in causes.values() for name in one.known},
+        "algorithm": reading.algorithms,
+    }
+    columns = {role: plan.labels[role].column for role in texts if role in plan.labels}
+    return {column: texts[role] for role, column in columns.items() if column}
+
+
+def _read(records: Records, number: int, source: _Source, reading: Reading, named: Named) -> None:
     """Adds every row of a source to the records."""
     try:
-        for batch in _batches(source, reading):
-            source.records += _add(records, number, source.plan, batch)
+        for batch in _batches(source, reading, named):
+            source.records += _add(records, number, source, batch)
     except TooManyValues as error:
         role = str(error)
         name = source.plan.labels[role].column or role
@@ -173,20 +187,23 @@ def _read(records: Records, number: int, source: _Source, reading: Reading) -> N
         source.records += len(rows)
 
 
-def _batches(source: _Source, reading: Reading) -> Iterator[Batch]:
+def _batches(source: _Source, reading: Reading, named: Named) -> Iterator[Batch]:
     if source.reader is None:
         return inline_batches(reading.counts or {})
-    return source.reader.batches(source.plan.wanted)
+    return source.reader.batches(source.plan.wanted, named)
 
 
-def _add(records: Records, number: int, plan: Plan, batch: Batch) -> int:
+def _add(records: Records, number: int, source: _Source, batch: Batch) -> int:
     """Adds a batch; returns the deaths that it counts (rows, unless it has counts)."""
-    labels, n, bad = labels_of(plan, batch), None, None
+    plan = source.plan
+    labels, n, bad, others = labels_of(plan, batch), None, None, others_of(plan, batch)
     if plan.count is not None:
-        n, bad = whole_numbers(batch.columns[plan.count])
+        typed = source.reader is None or plan.count in source.reader.typed
+        n, bad = whole_numbers(batch.columns[plan.count], typed=typed)
     if plan.causes:
         labels["cause"], bad = one_cause(batch.columns, plan.causes)
-    records.add(number, batch.rows, labels, batch.columns[plan.id] if plan.id else None, n, bad)
+    ids = batch.columns[plan.id] if plan.id else None
+    records.add(number, batch.rows, labels, ids, n, bad, others)
     return len(batch.rows) if n is None else int(n.sum())
 
 
@@ -198,7 +215,7 @@ def _tabulation(
 ) -> Tabulation:
     readers = [source.reader for source in sources if source.reader is not None]
     if readers:
-        checksum = content_checksum((r.source.algorithm or "", r.source.columns, r.sha256) for r in readers)
+        checksum = content_checksum((r.source.algorithm or "", r.columns, r.sha256) for r in readers)
         listed = [{"uri": r.source.name, "bytes": r.bytes, "sha256": r.sha256} for r in readers]
     else:
         data = json.dumps(reading.counts, sort_keys=True).encode()
@@ -207,11 +224,40 @@ def _tabulation(
     return Tabulation(**found, checksum=checksum, sources=listed, notes=notes)
 
 
+def _same_content(sources: Sequence[_Source]) -> Iterator[str]:
+    """Files that are copies of one another: of one algorithm and with the same columns from their folders."""
+    first: dict[tuple[str, ...], str] = {}
+    for reader in (source.reader for source in sources if source.reader is not None and source.reader.total):
+        content = (reader.source.algorithm or "", json.dumps(reader.columns, sort_keys=True), reader.sha256)
+        name = first.setdefault(content, reader.source.name)
+        if name != reader.source.name:
+            yield f"{reader.source.name}: has the same content as {name}; give one of them"
+
+
+def _only_headers(sources: Sequence[_Source]) -> list[str]:
+    """Nothing but first rows in all files."""
+    readers = [source.reader for source in sources if source.reader is not None]
+    if any(reader.total for reader in readers):
+        return []
+    return [f"{reader.source.name}: has no rows below its header" for reader in readers]
+
+
+def _notes_on_files(sources: Sequence[_Source]) -> Iterator[str]:
+    for reader in (source.reader for source in sources if source.reader is not None):
+        name = reader.source.name
+        if reader.blank:
+            yield f"{name}: {amount(reader.blank, 'blank row')} skipped"
+        if not reader.total:
+            yield f"{name}: has no rows below its header"
+        if reader.swallowed:
+            yield (
+                f"{name}, {row_numbers(reader.swallowed)}: a cell of several lines holds lines that look "
+                "like rows, and these are not counted: are its quotation marks right?"
+            )
+
+
 def _notes(sources: Sequence[_Source], reading: Reading) -> list[str]:
-    notes = []
-    for source in sources:
-        if source.reader is not None and source.reader.blank:
-            notes.append(f"{source.name}: {amount(source.reader.blank, 'blank row')} skipped")
+    notes = list(_notes_on_files(sources))
     if reading.uri is not None and reading.layout == "matrix" and not any(s.plan.id for s in sources):
         notes.append("the input has no IDs: duplicate deaths cannot be found")
     return notes

@@ -90,6 +90,10 @@ def _beside(uri: Any, folder: Path) -> Any:
         return [_beside(one, folder) for one in uri]
     if isinstance(uri, dict):
         return {key: _beside(one, folder) for key, one in uri.items()}
-    if not isinstance(uri, str) or not uri or "://" in uri or Path(uri).is_absolute():
+    if not isinstance(uri, str) or not uri or "://" in uri:
+        return uri
+    if uri.startswith("~"):
+        return str(Path(uri).expanduser())
+    if Path(uri).is_absolute():
         return uri
     return os.path.normpath(folder / uri)

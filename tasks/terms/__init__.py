@@ -16,6 +16,7 @@ from tasks.terms.causes import (
 from tasks.terms.countries import OTHER, name_key, nearest_countries, resolve_country
 from tasks.terms.flags import FLAGS
 from tasks.terms.text import MAX_LABELS, MISSING, amount, show, visible
+from tasks.terms.values import one_form, value_key
 from tasks.terms.words import CAUSE_ORDER, NOTHING, Language, Words, in_order, in_words, words
 
 __all__ = [
@@ -44,10 +45,12 @@ __all__ = [
     "nearest",
     "nearest_countries",
     "normal",
+    "one_form",
     "one_name",
     "other_age_group",
     "resolve_country",
     "show",
+    "value_key",
     "visible",
     "words",
 ]
