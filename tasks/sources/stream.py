@@ -48,19 +48,27 @@ class Text(io.RawIOBase):
     def __init__(self, inner: Any, watch: Callable[[bytes], None]) -> None:
         self._inner, self._watch = inner, watch
         self._last = b"\n"
+        self._over = False
 
     def readable(self) -> bool:
         """True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        data = bytes(self._inner.read(size if size > 0 else BLOCK))
-        self._watch(data)
-        if not data and self._last not in b"\n\r":
-            data = b"\n"
-        self._last = data[-1:] or b"\n"
-        return data
+        """The next bytes, as many as there are: a parser takes what it gets for a whole block."""
+        size = size if size > 0 else BLOCK
+        parts: list[bytes] = []
+        while size > 0 and not self._over:
+            part = bytes(self._inner.read(size))
+            self._over = not part
+            self._watch(part)
+            self._last = part[-1:] or self._last
+            parts.append(part)
+            size -= len(part)
+        if self._over and self._last not in b"\n\r":
+            self._last = b"\n"
+            parts.append(b"\n")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def rest(self) -> None:
         """Reads to the end."""
