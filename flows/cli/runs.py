@@ -34,9 +34,9 @@ def list_runs(store: Store) -> None:
     Example: vacal runs list --store results
     """
     from flows.cli.tables import dict_table
-    from tasks.results import store as stores
+    from tasks.results import list_runs as all_runs
 
-    out.print(dict_table([_row(manifest) for manifest in stores.list_runs(store)]))
+    out.print(dict_table([_row(manifest) for manifest in all_runs(store)]))
 
 
 def _row(manifest: dict[str, object]) -> dict[str, object]:

@@ -39,10 +39,8 @@ def prepare(request: CalibrationRequest) -> Job:
     run = _run_id(request, inventory, tabulation, weights, engine)
     plan = rollups.plan(tabulation.strata, columns, request.levels, weights) if request.levels else None
     give_back()
-    pairs = rollups.compared_pairs(plan, request) if plan and request.contrasts else []
-    rollups.check_contrasts_size(
-        pairs, request, max((len(chunk.batch.causes) for chunk in chunks), default=0)
-    )
+    causes = max((len(chunk.batch.causes) for chunk in chunks), default=0)
+    pairs = _compared_pairs(plan, request, causes) if plan and request.contrasts else []
     work = Work(
         absolute_root(request.output),
         run,
@@ -53,6 +51,19 @@ def prepare(request: CalibrationRequest) -> Job:
         plan,
     )
     return Job(request, inventory, tabulation, chunks, work, boundaries, pairs)
+
+
+def _compared_pairs(plan: rollups.Plan, request: CalibrationRequest, causes: int) -> list[rollups.Pair]:
+    joint = request.matrix_sharing_used == "joint"
+    pairs = rollups.compared_pairs(
+        plan,
+        request.contrasts,
+        strata_columns=request.columns.strata,
+        fits_by=request.joint_groups if joint else None,
+    )
+    algorithms = len(request.algorithms) + request.ensemble_used
+    rollups.check_contrasts_size(pairs, algorithms=algorithms, causes=causes, draws=request.draws)
+    return pairs
 
 
 def absolute_root(output: str) -> str:

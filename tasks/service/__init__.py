@@ -1,5 +1,6 @@
 """Runs on a Prefect server: submit, follow, watch and tidy them."""
 
+from tasks.service.automations import apply_automations
 from tasks.service.client import (
     DEPLOYMENT,
     NEWER_INVENTORY,
@@ -32,6 +33,7 @@ __all__ = [
     "Server",
     "ServerSource",
     "absolute",
+    "apply_automations",
     "close_lost_runs",
     "close_orphans",
     "connect",

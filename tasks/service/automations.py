@@ -1,7 +1,7 @@
 """Alerts as code: what the server does by itself when a run fails, is late, is stuck or loses its machine.
 
-`alerts` are plain definitions; `apply` puts them on the server, replacing those of the same name: applying
-twice changes nothing, and a change here reaches the server with the next deployment.
+`alerts` are plain definitions; `apply_automations` puts them on the server, replacing those of the same name:
+applying twice changes nothing, and a change here reaches the server with the next deployment.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _words(time: timedelta) -> str:
     return amount(seconds // size, unit)
 
 
-def apply(client: SyncPrefectClient, url: str | None, stuck_after: timedelta) -> list[str]:
+def apply_automations(client: SyncPrefectClient, url: str | None, stuck_after: timedelta) -> list[str]:
     """Put the automations on the server; `url`: the webhook, None for no alerts. Returns their names."""
     wanted = [lost_runs()]
     if url is not None:

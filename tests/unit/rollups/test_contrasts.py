@@ -14,6 +14,7 @@ from tasks.engine.process import Pool
 from tasks.errors import InputError
 from tasks.request.model import CalibrationRequest
 from tasks.results.store import open_results
+from tasks.rollups.contrasts import compared_pairs
 from tasks.rollups.plan import plan
 from tasks.run.job import Job
 
@@ -127,6 +128,5 @@ def test_a_contrast_level_is_rolled_up_like_any_other(tmp_path: Path) -> None:
     assert job.work.roll_ups is not None
     assert set(job.work.roll_ups.groups["level"].to_pylist()) == {"year"}
     again = plan(job.tabulation.strata, ("province", "year"), job.request.levels)
-    assert [pair.groups for pair in compared_pairs(again, job.request)] == [
-        tuple(again.groups["group"].to_pylist())
-    ]
+    pairs = compared_pairs(again, job.request.contrasts, strata_columns=("province", "year"), fits_by=None)
+    assert [pair.groups for pair in pairs] == [tuple(again.groups["group"].to_pylist())]
