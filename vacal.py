@@ -45,9 +45,7 @@ def calibrate(request: CalibrationRequest | Mapping[str, Any], *, recompute: boo
     IncompleteError when strata failed and all else is published, at its `uri`; EngineError or another
     VacalError when there are no results.
     """
-    from flows.calibrate import (
-        calibrate as flow,
-    )  # Prefect is loaded by the first calibration, not by the import
-
     known = request if isinstance(request, CalibrationRequest) else parse_request(request)
+    from flows.calibrate import calibrate as flow  # here, as it loads Prefect
+
     return flow(known, recompute=recompute)

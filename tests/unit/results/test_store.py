@@ -545,6 +545,7 @@ def test_the_documented_python_reads_the_runs(root: str) -> None:
     assert len(names["results"].csmf) == TABLES["csmf"].num_rows * 2 // 3
 
 
+@pytest.mark.r
 def test_the_documented_r_reads_the_runs(root: str, tmp_path: Path) -> None:
     asks = ["Rscript", "--vanilla", "-e", "stopifnot(requireNamespace('reticulate'))"]
     if "CI" not in os.environ and (not shutil.which("Rscript") or subprocess.run(asks).returncode):

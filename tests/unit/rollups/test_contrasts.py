@@ -104,6 +104,7 @@ def test_a_contrast_names_strata_columns_each_once(tmp_path: Path, asked: Any, p
         request(tmp_path, contrasts=[asked])
 
 
+@pytest.mark.r
 def test_differences_of_separate_fits_say_that_they_are(tmp_path: Path) -> None:
     write_input(tmp_path)
     job = steps.prepare(request(tmp_path, contrasts=[{"between": "year", "within": ["province"]}]))

@@ -142,6 +142,6 @@ def test_what_replaced_the_old_service_is_there_and_tested() -> None:
     commands = set(re.findall(r"`vacal ([a-z]+)", text))
     assert len(commands) > 15
     assert [command for command in commands if not re.search(rf"^\W*{command}\b", listed, re.MULTILINE)] == []
-    named = re.findall(r"`(tests/\w+\.py)`", text)
+    named = re.findall(r"`(tests/[\w/]+\.py)`", text)
     assert named
     assert all((ROOT / file).is_file() for file in named)
