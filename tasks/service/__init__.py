@@ -3,13 +3,12 @@
 from tasks.service.client import (
     DEPLOYMENT,
     NEWER_INVENTORY,
-    RESULTS_MARK,
-    TRY_AGAIN,
     URGENT_QUEUE,
     WITHOUT_REPORT,
     RunStatus,
     Server,
     connect,
+    record_results,
 )
 from tasks.service.content import absolute, input_content
 from tasks.service.doctor import examine
@@ -22,8 +21,6 @@ __all__ = [
     "DEPLOYMENT",
     "NEWER_INVENTORY",
     "POOL",
-    "RESULTS_MARK",
-    "TRY_AGAIN",
     "URGENT_QUEUE",
     "WITHOUT_REPORT",
     "Line",
@@ -38,6 +35,7 @@ __all__ = [
     "examine",
     "follow",
     "input_content",
+    "record_results",
     "remove_expired_inputs",
     "remove_expired_runs",
     "service_checks",
