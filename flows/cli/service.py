@@ -267,6 +267,7 @@ def _fields(run: RunStatus) -> dict[str, object]:
         "tags": list(run.tags),
         "progress": dict(run.progress),
         "results": run.results,
+        "lost_strata": run.lost_strata,
     }
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.report import overall_verdict
-from tasks.results import ENSEMBLE, Comparison, Results, split_flags
+from tasks.results import ENSEMBLE, Comparison, Results, reasons_from_json, split_flags
 from tasks.terms import CAUSE_ORDER, amount, in_words, words
 from tasks.view import NO_INTERVAL, View, shown_verdict, trusts_interval
 
@@ -156,7 +156,7 @@ def _notes(estimates: pd.DataFrame, fit: pd.DataFrame) -> Iterator[RenderableTyp
         if pd.notna(row.get("lambda")):
             yield Text(f"  Path correction: lambda = {row['lambda']:.2f}.")
         codes, reasons = row["verdict_codes"], row["verdict_reasons"]  # NaN where nothing speaks against it
-        told = {code.partition(":")[0] for code in codes.split(";")} if isinstance(codes, str) else set()
+        told = {reason.rule for reason in reasons_from_json(codes if isinstance(codes, str) else None)}
         if isinstance(reasons, str) and reasons:
             yield Padding(Text(reasons, style="yellow"), (0, 0, 0, 2))
     yield from _warnings((_flags(estimates["flags"]) | _flags(fit["flags"])) - told)

@@ -180,6 +180,6 @@ def _comment(row: Mapping[str, Any]) -> str:
     say = words("en")
     sentences = [
         say(f"verdicts.{shown_verdict(row)}") + ".",
-        *reasons_in_words(row["verdict_codes"] or "", say),
+        *reasons_in_words(row["verdict_codes"], say),
     ]
     return " ".join([*sentences, f"Run {row['run']}."])

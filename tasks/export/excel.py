@@ -139,7 +139,7 @@ def _result_rows(view: View, say: Words) -> Iterator[list[Any]]:
                     *where, say.or_plain(f"age_groups.{unit.age_group}"), say.algorithm(algorithm),
                     say.cause(row["cause"]), None if algorithm == ENSEMBLE else row["deaths"],
                     row["raw"], row["mean"], *ends, say(f"verdicts.{shown_verdict(row)}"),
-                    " ".join(reasons_in_words(row["verdict_codes"] or "", say)),
+                    " ".join(reasons_in_words(row["verdict_codes"], say)),
                 ]  # fmt: skip
 
 

@@ -6,18 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.results import Results, split_flags
+from tasks.results import Reason, Results, reasons_from_json, reasons_to_json, split_flags
 from tasks.terms import Language, Words, words
 from tasks.verdict import reasons_in_words
 from tasks.view import Unit, View, provenance, run_caveats, trusts_interval
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout, documented in docs/report.md."""
 
 
 def json_text(results: Results, language: Language = "en") -> str:
     """The whole run, without records and matrices; labels and sentences are in the language."""
     view, say = View(results), words(language)
+    reasons = _reasons(view)
     document = {
         "format": FORMAT,
         "language": language,
@@ -30,8 +31,8 @@ def json_text(results: Results, language: Language = "en") -> str:
         "strata_columns": view.columns,
         "algorithms": {name: say.algorithm(name) for name in view.algorithms},
         "causes": {name: say.cause(name) for name in view.causes(view.units)},
-        "reasons": _reasons(view, say),
-        "units": [_unit(view, unit, say) for unit in view.units],
+        "reasons": [_said(reason, say) for reason in reasons],
+        "units": [_unit(view, unit, reasons, say) for unit in view.units],
         "contrasts": _contrasts(view, say) if view.has_table("contrasts") else [],
     }
     return (
@@ -60,18 +61,24 @@ def _contrasts(view: View, say: Words) -> list[dict[str, Any]]:
     ]
 
 
-def _reasons(view: View, say: Words) -> dict[str, str]:
-    """Each reason of the run in words; results refer to them by code."""
+_Places = Mapping[Reason, int]
+"""The place of each reason in the document's list `reasons`, from 0; results refer to them by it."""
+
+
+def _reasons(view: View) -> _Places:
+    """Every reason of the run, in a fixed order."""
     cells = {*view.estimates.table["verdict_codes"].unique().to_pylist(), *view.counts("verdict_codes")}
-    codes = sorted({code for cell in cells for code in _codes(cell)})
-    return {code: reasons_in_words(code, say)[0] for code in codes}
+    reasons = {reason for cell in cells for reason in reasons_from_json(cell)}
+    return {reason: place for place, reason in enumerate(sorted(reasons, key=lambda one: reasons_to_json([one])))}
 
 
-def _codes(cell: str | None) -> list[str]:
-    return [code for code in (cell or "").split(";") if code]
+def _said(reason: Reason, say: Words) -> dict[str, Any]:
+    """A reason as the tables have it, with its sentence."""
+    cell = reasons_to_json([reason])
+    return {**json.loads(cell)[0], "words": reasons_in_words(cell, say)[0]}
 
 
-def _unit(view: View, unit: Unit, say: Words) -> dict[str, Any]:
+def _unit(view: View, unit: Unit, reasons: _Places, say: Words) -> dict[str, Any]:
     main = view.main(unit)
     return {
         "level": unit.level,
@@ -84,28 +91,29 @@ def _unit(view: View, unit: Unit, say: Words) -> dict[str, Any]:
         "main": main,
         "verdict": view.verdict(unit, main),
         "results": [
-            _result(view, unit, algorithm, say) for algorithm in view.algorithms if view.fit(unit, algorithm)
+            _result(view, unit, algorithm, reasons, say)
+            for algorithm in view.algorithms if view.fit(unit, algorithm)
         ],
     }
 
 
-def _result(view: View, unit: Unit, algorithm: str, say: Words) -> dict[str, Any]:
+def _result(view: View, unit: Unit, algorithm: str, reasons: _Places, say: Words) -> dict[str, Any]:
     fit = view.fit(unit, algorithm)
     return {
         "algorithm": algorithm,
         "status": fit.get("status"),
         "verdict": view.verdict(unit, algorithm),
         "verdict_in_words": say(f"verdicts.{view.shown_verdict(unit, algorithm)}"),
-        "reasons": _codes(fit.get("verdict_codes")),
+        "reasons": [reasons[one] for one in reasons_from_json(fit.get("verdict_codes"))],
         "lambda": fit.get("lambda"),
-        "causes": [_cause(view, row, say) for row in view.rows(unit, algorithm)],
+        "causes": [_cause(view, row, reasons, say) for row in view.rows(unit, algorithm)],
     }
 
 
-def _cause(view: View, row: Mapping[str, Any], say: Words) -> dict[str, Any]:
+def _cause(view: View, row: Mapping[str, Any], reasons: _Places, say: Words) -> dict[str, Any]:
     kept = {
         name: row[name] for name in ("cause", "deaths", "raw", "mean", "q025", "q975", "status", "verdict")
     }
     flags = split_flags(row["flags"] or "")
     kept |= {"quoted": view.quoted(row, say), "interval_too_narrow": not trusts_interval(row)}
-    return {**kept, "flags": flags, "reasons": _codes(row["verdict_codes"])}
+    return {**kept, "flags": flags, "reasons": [reasons[one] for one in reasons_from_json(row["verdict_codes"])]}

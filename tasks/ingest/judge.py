@@ -1,7 +1,4 @@
-"""What becomes of each record: used, excluded or rejected, with one reason each, by SQL over codes.
-
-The order of the reasons is the order of the CASE below: a record has the first that fits.
-"""
+"""What becomes of each record: used, excluded or rejected, with one reason each, by SQL over codes."""
 
 from __future__ import annotations
 
@@ -55,29 +52,35 @@ def _no_id(records: Records) -> str:
     return "id IS NULL" if records.has_ids else "false"
 
 
+REASONS = (
+    ("unreadable_row", f"g.bad = {UNREADABLE}"),
+    ("missing_algorithm", f"a.state = '{ABSENT}'"),
+    ("unknown_algorithm", f"a.state = '{WRONG}'"),
+    ("algorithm_not_requested", f"a.state = '{NOT_ASKED}'"),
+    ("missing_age_group", f"e.state = '{ABSENT}'"),
+    ("unknown_age_group", f"e.state = '{WRONG}'"),
+    ("missing_country", f"c.state = '{ABSENT}'"),
+    ("unknown_country", f"c.state = '{WRONG}'"),
+    ("missing_id", "g.no_id"),
+    ("duplicate_id", "g.duplicate"),
+    ("not_exactly_one_cause", f"g.bad = {NOT_ONE_CAUSE}"),
+    ("blank_cause", "t.treatment = 'blank'"),
+    ("undetermined_cause", "t.treatment = 'undetermined'"),
+    ("unmapped_cause", "t.treatment = 'unmapped'"),
+)
+"""Every reason for which a record is not used, and its condition in SQL; a record has the first that holds."""
+
 EXCLUDED = ("algorithm_not_requested", "blank_cause", "undetermined_cause", "unmapped_cause")
 """Reasons of records that are in order and yet not calibrated; all other reasons are of records set aside."""
 
 
 def _judged(place: str) -> str:
+    reason = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in REASONS)
     return f"""CREATE TEMP TABLE judged AS
         SELECT *, CASE WHEN reason IS NULL THEN 'used' WHEN reason IN {EXCLUDED} THEN 'excluded'
                   ELSE 'rejected' END AS disposition
         FROM (SELECT p.stratum, a.name AS algorithm, g.cause AS label, t.cause, t.treatment, g.age_group, g.n,
-            CASE WHEN g.bad = {UNREADABLE} THEN 'unreadable_row'
-                 WHEN a.state = '{ABSENT}' THEN 'missing_algorithm'
-                 WHEN a.state = '{WRONG}' THEN 'unknown_algorithm'
-                 WHEN a.state = '{NOT_ASKED}' THEN 'algorithm_not_requested'
-                 WHEN e.state = '{ABSENT}' THEN 'missing_age_group'
-                 WHEN e.state = '{WRONG}' THEN 'unknown_age_group'
-                 WHEN c.state = '{ABSENT}' THEN 'missing_country'
-                 WHEN c.state = '{WRONG}' THEN 'unknown_country'
-                 WHEN g.no_id THEN 'missing_id'
-                 WHEN g.duplicate THEN 'duplicate_id'
-                 WHEN g.bad = {NOT_ONE_CAUSE} THEN 'not_exactly_one_cause'
-                 WHEN t.treatment = 'blank' THEN 'blank_cause'
-                 WHEN t.treatment = 'undetermined' THEN 'undetermined_cause'
-                 WHEN t.treatment = 'unmapped' THEN 'unmapped_cause' END AS reason
+            CASE {reason} END AS reason
         FROM groups g
         JOIN algorithm_label a ON a.code = g.algorithm
         JOIN age_group_label e ON e.code = g.age_group

@@ -115,7 +115,7 @@ def _fit_row(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:
         say.decimal(fit.get("rhat"), 3),
         say.number(min(ess, default=None)),
         fit.get("sampler") or NOTHING,
-        say.series(reasons_in_short(fit.get("verdict_codes") or "", say)) or NOTHING,
+        say.series(reasons_in_short(fit.get("verdict_codes"), say)) or NOTHING,
     ]
 
 

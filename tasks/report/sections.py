@@ -24,7 +24,7 @@ from tasks.report import lists, tables
 from tasks.report.contrasts import contrasts
 from tasks.report.joint import joint_fits
 from tasks.report.tables import Table
-from tasks.results import ENSEMBLE, split_flags
+from tasks.results import ENSEMBLE, reasons_from_json, split_flags
 from tasks.terms import Words
 from tasks.verdict import VERDICTS
 from tasks.view import (
@@ -243,7 +243,8 @@ def _facts(view: View, unit: Unit, main: str, say: Words) -> list[str]:
 
 def _names_disagreement(view: View, unit: Unit, algorithm: str) -> bool:
     """Whether the reasons of a result say that algorithms disagree: the last one then does."""
-    return "algorithms_disagree" in (view.fit(unit, algorithm).get("verdict_codes") or "")
+    reasons = reasons_from_json(view.fit(unit, algorithm).get("verdict_codes"))
+    return any(reason.rule == "algorithms_disagree" for reason in reasons)
 
 
 def disagreements(view: View, unit: Unit, say: Words) -> list[str]:

@@ -168,4 +168,4 @@ def _marks_note(view: View, units: Sequence[Unit], say: Words) -> list[str]:
 
 def reasons(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:
     """Why a result is not publishable, in sentences."""
-    return reasons_in_words(view.fit(unit, algorithm).get("verdict_codes") or "", say)
+    return reasons_in_words(view.fit(unit, algorithm).get("verdict_codes"), say)

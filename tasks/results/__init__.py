@@ -1,6 +1,16 @@
 """The results of runs: their tables, how they are stored, read back and compared."""
 
 from tasks.results.compare import Comparison, compare
+from tasks.results.reasons import (
+    NO_REASONS,
+    Named,
+    Reason,
+    named_from_json,
+    named_to_json,
+    reasons_from_json,
+    reasons_to_json,
+    texts_to_json,
+)
 from tasks.results.schema import (
     ALL,
     COMPARED,
@@ -38,11 +48,14 @@ __all__ = [
     "DISPOSITIONS",
     "DIVERGENT",
     "ENSEMBLE",
+    "NO_REASONS",
     "SHARES",
     "TABLES",
     "TABLE_MEANING",
     "Comparison",
     "DamagedChunkError",
+    "Named",
+    "Reason",
     "Results",
     "check_strata_columns",
     "clean_work",
@@ -54,13 +67,18 @@ __all__ = [
     "finished_chunks",
     "list_runs",
     "open_results",
+    "named_from_json",
+    "named_to_json",
     "publish",
     "put_chunk",
     "quantile_name",
     "read_chunk",
+    "reasons_from_json",
+    "reasons_to_json",
     "remove_run",
     "remove_work",
     "repair_run",
     "run_id",
     "split_flags",
+    "texts_to_json",
 ]

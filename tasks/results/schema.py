@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from tasks.terms import FLAGS, in_words
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Number of the format of a stored run; the rule by which it rises is in docs/outputs.md."""
 DEFAULT_QUANTILES = (0.025, 0.975)
 ENSEMBLE = "ensemble"  # stands in the column `algorithm` for all of them together
 ALL = "(all)"  # value of a strata column in a row that sums over it
@@ -78,7 +79,12 @@ _VERDICT = (
         values=VERDICTS,
     ),
     Column("verdict_reasons", TEXT, "Why not, in sentences.", null="there is no objection, or " + _NO_RULES),
-    Column("verdict_codes", TEXT, 'The same as rule:limit:value, joined by ";".', null=_NO_RULES),
+    Column(
+        "verdict_codes",
+        TEXT,
+        "The same as JSON: a list of objects, one for each reason (docs/verdict.md); `[]`: no objection.",
+        null=_NO_RULES,
+    ),
 )
 _STRATUM_ROWS = "the row is a stratum, not a roll-up"
 _NO_INTERVAL = "the cause is passed through or there is no result: an interval of zero width would be a lie"
@@ -152,7 +158,8 @@ _STRATA = (
     Column(
         "misfit_of",
         TEXT,
-        "Joint model: algorithms whose deaths do not fit the model here, with the causes most off.",
+        "Joint model: algorithms whose deaths do not fit the model here, each with the causes most off, as JSON: "
+        '`[{"algorithm":"eava","causes":["ipre"]}]`.',
         null="they fit, or another model",
     ),
     Column("unreliable_because", TEXT, "Members that make the interval unreliable.", null="it is not"),
@@ -239,7 +246,7 @@ _MISFIT = (
     Column(
         "causes",
         TEXT,
-        "VA causes more than 3 standard deviations from what is expected.",
+        'VA causes more than 3 standard deviations from what is expected, as JSON: `["ipre","pneumonia"]`.',
         null="there is none, or no misfit",
     ),
     _SHARING,

@@ -17,7 +17,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.errors import InputError
-from tasks.results import ALL, COMPARED, conform, quantile_name, split_flags
+from tasks.results import (
+    ALL,
+    COMPARED,
+    Reason,
+    conform,
+    quantile_name,
+    reasons_from_json,
+    reasons_to_json,
+    split_flags,
+)
 from tasks.rollups.plan import Plan, level_name
 from tasks.rollups.sums import Key
 from tasks.terms import MISSING, words
@@ -174,16 +183,16 @@ def _row(
         row |= {quantile_name(q): float(bound) for q, bound in zip(quantiles, bounds, strict=True)}
     sides = (reference, compared)
     flags = {flag for side in sides for flag in split_flags(side["flags"])}.difference(_OWN_FLAGS)
-    codes = dict.fromkeys(code for side in sides for code in (side["verdict_codes"] or "").split(";") if code)
+    reasons = dict.fromkeys(reason for side in sides for reason in reasons_from_json(side["verdict_codes"]))
     verdicts = [side["verdict"] for side in sides]
     if not pair.joint:
         flags.add(NOT_JOINT)
         if rules.difference_not_joint != "ignore":  # says of the difference what this says of its totals
-            codes = {code: None for code in codes if not code.startswith("rollup_interval_too_narrow:")}
-            codes[f"{NOT_JOINT}::"] = None
+            reasons = {one: None for one in reasons if one.rule != "rollup_interval_too_narrow"}
+            reasons[Reason(NOT_JOINT)] = None
             verdicts.append(rules.difference_not_joint)
     row["flags"] = sorted(flags)
-    row["verdict"], row["verdict_codes"] = worst(verdicts), ";".join(codes)
+    row["verdict"], row["verdict_codes"] = worst(verdicts), reasons_to_json(reasons)
     row["verdict_reasons"] = " ".join(reasons_in_words(row["verdict_codes"], words("en"))) or None
     return row
 

@@ -129,7 +129,7 @@ def _fits(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
     fits.loc[too_few, "reason"] = TOO_FEW
     fits["deaths"] = _deaths(chunk, fits)
     fits["reason"], fits["borrowed"] = plain_reasons(fits)
-    fits["misfit_of"] = misfit_of(result, fits)
+    fits["misfit_of"] = misfit_of(chunk, result, fits)
     fits["divergent"] = fits["algorithm"].isin(divergent(result))
     if chunk.joint and not chunk.batch.path_correction:
         fits["lambda"] = None  # there was no search

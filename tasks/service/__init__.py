@@ -4,13 +4,12 @@ from tasks.service.automations import apply_automations
 from tasks.service.client import (
     DEPLOYMENT,
     NEWER_INVENTORY,
-    RESULTS_MARK,
-    TRY_AGAIN,
     URGENT_QUEUE,
     WITHOUT_REPORT,
     RunStatus,
     Server,
     connect,
+    record_results,
 )
 from tasks.service.content import absolute, input_content
 from tasks.service.doctor import examine
@@ -23,8 +22,6 @@ __all__ = [
     "DEPLOYMENT",
     "NEWER_INVENTORY",
     "POOL",
-    "RESULTS_MARK",
-    "TRY_AGAIN",
     "URGENT_QUEUE",
     "WITHOUT_REPORT",
     "Line",
@@ -40,6 +37,7 @@ __all__ = [
     "examine",
     "follow",
     "input_content",
+    "record_results",
     "remove_expired_inputs",
     "remove_expired_runs",
     "service_checks",

@@ -88,11 +88,13 @@ class Words:
         """Names joined by commas."""
         return ", ".join(names)
 
-    def number(self, value: float | None) -> str:
-        """A whole number with its thousands apart."""
-        return (
-            NOTHING if _missing(value) else f"{value:,.0f}".replace(",", self.messages["numbers.thousands"])
-        )
+    def number(self, value: float | None, decimals: int = 0) -> str:
+        """A number with its thousands apart, a whole one unless decimals are asked for."""
+        if _missing(value):
+            return NOTHING
+        whole, point, rest = f"{value:,.{decimals}f}".partition(".")
+        separator, decimal = self.messages["numbers.thousands"], self.messages["numbers.decimal"]
+        return whole.replace(",", separator) + (decimal if point else "") + rest
 
     def decimal(self, value: float | None, decimals: int) -> str:
         """A number with a fixed count of decimals."""

@@ -299,8 +299,8 @@ class TestAPlainHttpClient:
         self, installation: Installation, finished: dict[str, Any]
     ) -> None:
         assert finished["state"]["type"] == "COMPLETED", finished["state"]["message"]
-        _, mark, address = finished["state"]["message"].partition("results: ")
-        assert mark
+        address = finished["labels"]["vacal.results"]
+        assert finished["labels"]["vacal.lost_strata"] is False
         with installation.s3.open(f"{address}/manifest.json") as file:
             assert json.load(file)["status"] == "complete"
         with installation.s3.open(f"{address}/csmf.parquet") as file:
@@ -527,7 +527,7 @@ class TestScheduledRun:
         assert ended["state"]["type"] == "COMPLETED", ended["state"]["message"]
         assert ended["auto_scheduled"]
         assert any("2023-02.csv" in log["message"] for log in installation.logs(run["id"]))
-        address = ended["state"]["message"].partition("results: ")[2]
+        address = ended["labels"]["vacal.results"]
         with installation.s3.open(f"{address}/records.parquet") as file:
             assert sum(pq.read_table(file)["records"].to_pylist()) == 60
 

@@ -34,9 +34,10 @@ from tasks.request.model import CalibrationRequest, parse_request
 from tasks.service import automations
 from tasks.service.client import (
     ENDED,
+    LOST_STRATA_LABEL,
     NEWER_INVENTORY,
     PAGE,
-    TRY_AGAIN,
+    RESULTS_LABEL,
     WITHOUT_REPORT,
     describe,
     status_word,
@@ -54,6 +55,7 @@ from tasks.service.retention import (
 
 COUNTS = {"eava": {"pneumonia": 5, "ipre": 7, "prematurity": 3}}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DONE: dict[str, str | bool] = {RESULTS_LABEL: "s3://b/a b/runs/moz-1", LOST_STRATA_LABEL: False}
 
 
 def request(**fields: object) -> CalibrationRequest:
@@ -110,35 +112,43 @@ class TestStatus:
         ):
             assert (status_word(state) in ENDED) == state.is_final()
 
-    def test_results_are_the_address_at_the_end_of_the_message(self) -> None:
-        state: State[None] = Completed(message="3 strata calibrated; results: s3://b/a b/runs/moz-1")
-        assert describe(flow_run(state), {}).results == "s3://b/a b/runs/moz-1"
+    def test_results_are_the_address_in_the_labels_whatever_the_message(self) -> None:
+        state: State[None] = Completed(message="x; results: elsewhere")
+        assert describe(flow_run(state, DONE), {}).results == "s3://b/a b/runs/moz-1"
+        assert describe(flow_run(state), {}).results is None
 
-    def test_a_run_that_failed_has_no_results_whatever_its_message(self) -> None:
-        assert describe(flow_run(Failed(message="no results: R died")), {}).results is None
+    @pytest.mark.parametrize("state", [Failed(), Crashed(), Cancelled(), Running()])
+    def test_a_run_that_is_not_complete_has_no_results_whatever_it_recorded(self, state: State[None]) -> None:
+        assert describe(flow_run(state, DONE), {}).results is None
 
     @pytest.mark.parametrize(
-        ("state", "again"),
+        ("state", "labels", "again"),
         [
-            (Running(), False),
-            (Completed(message="results: a"), False),
-            (Failed(name="CompletedWithFailures", message="1 failed; results: a"), False),
-            (
-                Failed(name="CompletedWithFailures", message=f"4 strata: 1 failed; {TRY_AGAIN}; results: a"),
-                True,
-            ),
-            (Failed(), True),
-            (Failed(name="BadInput"), True),
-            (Cancelled(), True),
-            (Crashed(), True),
+            (Running(), {}, False),
+            (Completed(), DONE, False),
+            (Completed(), {}, True),
+            (Failed(name="CompletedWithFailures"), DONE, False),
+            (Failed(name="CompletedWithFailures"), DONE | {LOST_STRATA_LABEL: True}, True),
+            (Failed(), {}, True),
+            (Failed(name="BadInput"), {}, True),
+            (Cancelled(), DONE, True),
+            (Crashed(), DONE, True),
         ],
     )
-    def test_a_request_is_run_again_where_that_may_help(self, state: State[None], again: bool) -> None:
-        assert describe(flow_run(state), {}).may_be_submitted_again is again
+    def test_a_request_is_run_again_where_that_may_help(
+        self, state: State[None], labels: dict[str, str | bool], again: bool
+    ) -> None:
+        assert describe(flow_run(state, labels), {}).may_be_submitted_again is again
 
 
-def flow_run(state: State[None]) -> FlowRun:
-    return FlowRun(flow_id=uuid4(), name="moz", state=state, parameters={"request": {"name": "moz"}})
+def flow_run(state: State[None], labels: dict[str, str | bool] | None = None) -> FlowRun:
+    return FlowRun(
+        flow_id=uuid4(),
+        name="moz",
+        state=state,
+        parameters={"request": {"name": "moz"}},
+        labels=dict(labels or {}),
+    )
 
 
 class TestSubmissionKey:
