@@ -71,7 +71,7 @@ def report(
     from tasks.results import find_results
     from tasks.view import View
 
-    page = render_report(View(find_results(results, store)), language.value, _text(boundaries))
+    page = render_report(View(find_results(results, store), language.value), _text(boundaries))
     to.write_text(page, encoding="utf-8")
     out.print(f"{to} written")
 
