@@ -15,6 +15,7 @@ from tasks.figures.strata import strata_pictures
 from tasks.figures.style import Picture
 from tasks.figures.trends import trend_pictures
 from tasks.results import Results
+from tasks.storage import write_file
 from tasks.terms import Language
 from tasks.view import Unit, View
 
@@ -48,13 +49,15 @@ def draw(
 
 
 def save(pictures: Iterable[Picture], folder: Path, formats: Sequence[Format] = ("svg", "png")) -> list[Path]:
-    """Write each picture in each format into the folder, which is made; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write each picture in each format into the folder, which is made; returns the files.
+
+    Raises StorageError where that is impossible.
+    """
     written = []
     for picture in pictures:
         for ending in formats:
             path = folder / f"{picture.name}.{ending}"
-            path.write_bytes(picture.svg() if ending == "svg" else picture.png())
+            write_file(path, picture.svg() if ending == "svg" else picture.png())
             written.append(path)
     return written
 

@@ -16,7 +16,8 @@ from tasks.export.json import json_text
 from tasks.report.page import artifact_table, markdown_summary, overall_verdict, render_report
 from tasks.report.sections import disagreements
 from tasks.terms.words import LANGUAGES, words
-from tasks.view.view import View, shown_verdict, trusts_interval
+from tasks.view.units import shown_verdict, trusts_interval
+from tasks.view.view import View
 
 PROVINCES = ("Nampula", "Tete", "Gaza", "Sofala")
 NATION = Case(
