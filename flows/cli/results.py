@@ -14,6 +14,7 @@ from tasks.storage import read_text, write_file
 from tasks.terms import Language
 
 out = console(soft_wrap=True)
+err = console(soft_wrap=True, stderr=True)
 
 Boundaries = Annotated[
     Path | None, typer.Option(metavar="FILE", help="GeoJSON whose areas are the values of a strata column.")
@@ -72,6 +73,8 @@ def plot(
     pictures = draw(find_results(results, store), kind, language, boundaries=_text(boundaries), where=where)
     for path in save(pictures, to):
         out.print(f"{path} written")
+    if lacking := "".join(sorted({sign for picture in pictures for sign in picture.undrawable})):
+        err.print(f"No font here has {lacking}: the PNG files show boxes; install fonts-noto-core")
 
 
 def export(

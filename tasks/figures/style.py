@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
+from tasks.figures.fonts import FAMILIES, fallback_families, undrawable
 from tasks.terms import Words
 from tasks.view import View, trusts_interval, warning
 
@@ -32,7 +35,7 @@ BROKEN = (0, (1.6, 1.1))  # line style of an interval that is too narrow
 
 _STYLE: Any = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.sans-serif": FAMILIES,
     "font.size": 8.5,
     "text.color": INK,
     "axes.edgecolor": GREY,
@@ -82,9 +85,21 @@ class Picture:
         """The picture as PNG."""
         return self._written("png", {"Software": None}, dpi=dots_per_inch)
 
+    @property
+    def undrawable(self) -> str:
+        """The characters that no installed font has; a PNG shows boxes for them."""
+        return "".join(sorted(undrawable(text.get_text() for text in self._texts())))
+
+    def _texts(self) -> list[Text]:
+        return [text for text in self.figure.findobj(Text) if isinstance(text, Text)]
+
     def _written(self, kind: str, metadata: dict[str, None], **options: Any) -> bytes:
         buffer = io.BytesIO()
-        with style():
+        with style(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # `undrawable` names them
+            for text in self._texts():
+                if further := fallback_families(text.get_text()):
+                    text.set_fontfamily([FAMILIES[0], *further])  # the others may not be installed
             self.figure.savefig(buffer, format=kind, metadata=metadata, **options)
         return buffer.getvalue()
 
