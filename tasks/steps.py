@@ -119,7 +119,7 @@ def report(job: Job) -> str:
     """Show the published run in Prefect and write its report; returns the report's address."""
     view = View(results.open_results(job.uri))
     show(view)
-    return write_report(view, job.request.report_language, job.boundaries)
+    return write_report(view.in_language(job.request.report_language), job.boundaries)
 
 
 def show(view: View) -> None:

@@ -145,11 +145,17 @@ def contrasts_table(
             rows += [_row(pair, *side, quantiles, rules) for side in sides]
     return conform(
         "contrasts",
-        {name: [row.get(name) for row in rows] for row in rows for name in row},
+        columns_of(rows),
         strata_columns=strata_columns,
         quantiles=quantiles,
         constants=constants,
     )
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The rows as columns, each made once; None where a row lacks a cell."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _row(

@@ -48,8 +48,6 @@ class Chunk:
     batch: Batch
     deaths: NDArray[np.int64]
     """[S, K, C] deaths by VA cause; `batch.counts` has 0 where an algorithm has fewer than the minimum."""
-    first: bool
-    """It holds the first of the strata of its age group and country."""
     strata: pa.Table
     """The rows of `Tabulation.strata`: the identity columns and deaths received, S rows."""
     records: pa.Table
@@ -171,7 +169,6 @@ def _group(
         name="",
         batch=batch,
         deaths=deaths,
-        first=True,
         strata=strata,
         records=_of_strata(records, batch.strata),
         matrix_countries=tuple(entry.country_used for entry in entries),
@@ -232,7 +229,6 @@ def _chunk(whole: Chunk, rows: NDArray[np.int64]) -> Chunk:
         name=" ".join(first if len(keys) == 1 else [*first, "..", *last[2:]]),
         batch=replace(whole.batch, strata=keys, counts=whole.batch.counts[rows]),
         deaths=whole.deaths[rows],
-        first=bool(whole.first and rows[0] == 0),
         strata=strata,
         records=_of_strata(whole.records, keys),
     )

@@ -9,14 +9,14 @@ import pyarrow as pa
 from tasks import results, rollups
 from tasks.boundaries import read_boundaries
 from tasks.engine import engine_versions
-from tasks.errors import InputError, StorageError
+from tasks.errors import InputError
 from tasks.ingest import Tabulation, tabulate
 from tasks.matrices import Inventory, load_inventory
 from tasks.request import CalibrationRequest
 from tasks.run.chunks import split
 from tasks.run.job import Job, Work, give_back, resolved
 from tasks.run.tables import Identity
-from tasks.storage import errors, filesystem
+from tasks.storage import filesystem, read_text
 
 _STANDARD_CAUSES = ("illustrative", "inventory")
 """Sources of matrices whose causes are the standard ones."""
@@ -76,10 +76,7 @@ def read_boundaries_of(request: CalibrationRequest, tabulation: Tabulation) -> s
     uri, columns = request.boundaries, request.columns.strata
     if uri is None:
         return None
-    try:
-        text = _text(uri)
-    except StorageError as error:
-        raise InputError(f"boundaries: {error}") from None
+    text = read_text(uri, "boundaries")
     mapped = [column for column in columns if (column,) in request.roll_ups or columns == (column,)]
     if not mapped:
         raise InputError(
@@ -89,12 +86,6 @@ def read_boundaries_of(request: CalibrationRequest, tabulation: Tabulation) -> s
     values = {str(value) for column in mapped for value in tabulation.strata[column].to_pylist()}
     read_boundaries(text, values, f"boundaries {uri}")
     return text
-
-
-def _text(uri: str) -> str:
-    fs, path = filesystem(uri)
-    with errors(uri), fs.open(path, "rt", encoding="utf-8") as file:
-        return str(file.read())
 
 
 def _run_id(

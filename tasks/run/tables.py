@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.engine import BatchResult, Floats
 from tasks.matrices import Inventory
@@ -258,21 +259,31 @@ def unplaced_records(records: pa.Table, strata: pa.Table, identity: Identity) ->
 
 
 def _matrices(chunk: Chunk, result: BatchResult, identity: Identity) -> pa.Table:
-    """Each stratum's matrices as used; before them, in the first chunk of its kind, those published."""
+    """The matrices published for the chunk's age group and country, then each stratum's as used."""
     algorithms, causes = chunk.batch.algorithms, chunk.batch.causes
     used = _cells(result.matrices_used, algorithms, causes)
     used = used[used["value"].notna()].assign(kind="used")
-    parts = [_identified(chunk, used)]
-    if chunk.first:
-        published = _cells(result.matrices_published[None], algorithms, causes).assign(kind="published")
-        place = chunk.strata.slice(0, 1).to_pylist()[0]
-        whole = dict.fromkeys(identity.strata_columns, ALL)
-        key = f"age_group={place['age_group']}/country={place['country']}"
-        own = {"stratum": key, "age_group": place["age_group"], "country": place["country"], **whole}
-        parts.insert(
-            0, pa.Table.from_pandas(published.drop(columns="row").assign(**own), preserve_index=False)
-        )
+    published = _cells(result.matrices_published[None], algorithms, causes).assign(kind="published")
+    place = chunk.strata.slice(0, 1).to_pylist()[0]
+    whole = dict.fromkeys(identity.strata_columns, ALL)
+    key = f"age_group={place['age_group']}/country={place['country']}"
+    of_all = {"stratum": key, "age_group": place["age_group"], "country": place["country"], **whole}
+    first = pa.Table.from_pandas(published.drop(columns="row").assign(**of_all), preserve_index=False)
+    parts = (first, _identified(chunk, used))
     return pa.concat_tables([identity.conform("matrices", part) for part in parts])
+
+
+def published_once(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables `matrices` of chunks, the matrices published for an age group and country in its first one only.
+
+    Every chunk brings them, so that they are there whichever chunks were lost.
+    """
+    seen: set[str] = set()
+    for part in parts:
+        published = pc.equal(part["kind"], "published")
+        keys = set(part["stratum"].filter(published).unique().to_pylist())
+        yield part.filter(pc.invert(published)) if keys and keys <= seen else part
+        seen |= keys
 
 
 def _cells(matrices: Floats, algorithms: Sequence[str], causes: Sequence[str]) -> pd.DataFrame:

@@ -3,41 +3,42 @@
 from tasks.view.captions import (
     caveat_lines,
     ensemble_note,
-    group_slug,
     group_title,
     inventory_line,
     level_name,
+    main_results,
     mixed_verdicts,
     provenance,
     run_caveats,
     run_verdict,
-    slug,
     span_text,
     unit_title,
     warning,
     warnings,
 )
 from tasks.view.records import records_by
-from tasks.view.view import NO_INTERVAL, SHOWN, Unit, View, shown_verdict, trusts_interval
+from tasks.view.units import SHOWN, Result, Unit, disagrees, shown_verdict, trusts_interval
+from tasks.view.view import NO_INTERVAL, View
 
 __all__ = [
     "NO_INTERVAL",
     "SHOWN",
+    "Result",
     "Unit",
     "View",
     "caveat_lines",
+    "disagrees",
     "ensemble_note",
-    "group_slug",
     "group_title",
     "inventory_line",
     "level_name",
+    "main_results",
     "mixed_verdicts",
     "provenance",
     "records_by",
     "run_caveats",
     "run_verdict",
     "shown_verdict",
-    "slug",
     "span_text",
     "trusts_interval",
     "unit_title",

@@ -27,7 +27,6 @@ from tasks.run import calibrate
 from tasks.run.chunks import JOINT_SIZE
 from tasks.run.cost import expected_seconds, run_seconds
 from tasks.run.job import Job
-from tasks.terms.words import words
 from tasks.view.view import View
 
 LOG = logging.getLogger("tests")
@@ -185,7 +184,7 @@ def test_a_contrast_of_a_cause_that_is_passed_through_has_no_interval(plain: Res
 
 
 def test_the_report_shows_the_surest_contrasts_first(plain: Results) -> None:
-    (table,) = contrasts(View(plain), words("pt"))
+    (table,) = contrasts(View(plain, "pt"))
     assert table.rows[0][:3] == ["Mozambique, recém-nascidos", "2021 \N{RIGHTWARDS ARROW} 2022", "infection"]
     surest = plain.contrasts.query("algorithm == 'ensemble'")["probability_higher"]
     sure = [float(row[5].rstrip("%").lstrip("<>")) for row in table.rows]
@@ -195,7 +194,7 @@ def test_the_report_shows_the_surest_contrasts_first(plain: Results) -> None:
 
 
 def test_the_report_shows_each_joint_fit_and_how_alike_its_strata_are(plain: Results) -> None:
-    (table,) = joint_fits(View(plain), words("en"))
+    (table,) = joint_fits(View(plain))
     assert [row[:3] for row in table.rows] == [
         ["Mozambique, neonates", name, "6"] for name in (*ALGORITHMS, "Ensemble")
     ]

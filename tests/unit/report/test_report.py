@@ -16,7 +16,8 @@ from tasks.export.json import json_text
 from tasks.report.page import artifact_table, markdown_summary, overall_verdict, render_report
 from tasks.report.sections import disagreements
 from tasks.terms.words import LANGUAGES, words
-from tasks.view.view import View, shown_verdict, trusts_interval
+from tasks.view.units import shown_verdict, trusts_interval
+from tasks.view.view import View
 
 PROVINCES = ("Nampula", "Tete", "Gaza", "Sofala")
 NATION = Case(
@@ -65,7 +66,7 @@ def pages(runs):
 
     def get(name, language="en"):
         if (name, language) not in made:
-            made[name, language] = render_report(View(runs(name)), language)
+            made[name, language] = render_report(View(runs(name), language))
         return made[name, language]
 
     return get
@@ -154,7 +155,7 @@ def test_the_totals_are_those_of_the_table(runs, pages):
 def test_the_brief_figures_are_those_of_the_table(runs, pages):
     results, page, say = runs("one"), Page(pages("one")), words("en")
     own = results.csmf[results.csmf["algorithm"] == "ensemble"].set_index("cause")
-    label = View(results).units[0].label(say)
+    label = View(results, say.language).units[0].label
     names = {say.cause(cause): cause for cause in own.index}
     rows = page.table(f"{label} · Ensemble", 4)["rows"]
     assert len(rows) == len(own)
@@ -256,9 +257,9 @@ def test_headings_pictures_and_tables_can_be_read_aloud(pages, name):
 def test_an_interval_that_is_too_narrow_is_never_quoted_as_one_of_95_percent(runs, pages):
     results, page = runs("nation"), Page(pages("nation"))
     total = next(unit for unit in View(results).totals if unit.age_group == "child")
-    rows = page.table(f"{total.label(words('en'))} · Ensemble", 4)["rows"]
+    rows = page.table(f"{total.label} · Ensemble", 4)["rows"]
     assert [cells[3] for cells in rows] == ["no valid interval"] * (len(rows) - 1) + ["\N{EM DASH}"]
-    full = page.table(f"{total.label(words('en'))} · Ensemble", 8)["rows"]
+    full = page.table(f"{total.label} · Ensemble", 8)["rows"]
     assert [cells[4][:10] for cells in full] == ["wider than"] * (len(rows) - 1) + ["no interva"]
     tables = [t for t in page.tables if t["caption"] == "Children (1\N{EN DASH}59 months) · Ensemble"]
     assert [len(t["rows"]) for t in tables] == [8, 12]  # totals, strata
@@ -329,7 +330,7 @@ def test_what_each_algorithm_says_stands_beside_a_disagreement(runs):
     cause = flagged["cause"].iloc[0]
     own = results.csmf[(results.csmf["stratum"] == unit.stratum) & (results.csmf["cause"] == cause)]
     means = own.set_index("algorithm")["mean"]
-    found = disagreements(view, unit, words("en"))
+    found = disagreements(unit)
     assert len(found) == 1
     assert found[0].startswith(f"{words('en').cause(cause)}: ")
     quoted = re.findall(r"([\d.]+)% by ([\w ]+)", found[0])
@@ -347,7 +348,7 @@ def test_the_verdict_and_its_reasons_stand_before_everything_else(runs, pages):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_illustrative_run_says_so_first(tmp_path, language):
     results = build(tmp_path, Case(algorithms=("eava",), illustrative=True))
-    text = " ".join(Page(render_report(View(results), language)).text)
+    text = " ".join(Page(render_report(View(results, language))).text)
     warning = words(language)("report.illustrative")
     assert text.index(warning) < text.index(words(language)("report.in_brief"))
 
@@ -400,7 +401,7 @@ def test_only_published_matrices_are_called_published(runs, pages):
 def test_trends_and_maps_are_there_where_the_run_has_them(runs, pages):
     assert "Trends in causes of death" in pages("nation")
     assert "Trends in causes of death" not in pages("one")
-    with_map = render_report(View(runs("nation")), "en", made_up_boundaries(PROVINCES))
+    with_map = render_report(View(runs("nation")), made_up_boundaries(PROVINCES))
     assert "Causes of death after calibration, by province" in with_map
     assert 'id="maps"' in with_map
 
