@@ -217,9 +217,7 @@ def _of_same_words(label: str, known: Iterable[str]) -> list[str]:
     key, words = normal(label), _telling_words(label)
     begin = [name for name in known if len(key) >= 4 and name.startswith(key)]
     share = [
-        name
-        for name in known
-        if words and (own := _telling_words(name)) and (words <= own or own <= words)
+        name for name in known if words and (own := _telling_words(name)) and (words <= own or own <= words)
     ]
     return [*begin, *sorted(share, key=lambda name: -fuzz.ratio(key, name))]
 
