@@ -141,7 +141,7 @@ def _rest(reader: FileReader, plan: Plan) -> list[str]:
 
 
 def _is_cause(name: str, causes: Sequence[CauseList]) -> bool:
-    return any(known.match(name).treatment in ("mapped", "undetermined") for known in causes)
+    return any(known.match(name).treatment in ("mapped", "undetermined", "stillbirth") for known in causes)
 
 
 def labels_of(plan: Plan, batch: Batch) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from tasks.terms import (
     AGE_GROUPS,
     MISSING,
     CauseList,
+    code_range,
     nearest,
     nearest_countries,
     normal,
@@ -26,8 +26,6 @@ from tasks.terms import (
 UNKNOWN = "(unknown)"
 INVENTORY_ALGORITHMS = ("eava", "insilicova", "interva")
 """Algorithms that the published inventory knows: an input may hold their records unasked for."""
-
-ICD_10 = re.compile(r"[A-Z]\d\d(\.?\d{1,2})?", re.IGNORECASE)
 
 OK, ABSENT, WRONG, NOT_ASKED = "ok", "missing", "wrong", "not_asked"
 
@@ -65,12 +63,13 @@ REASONS = (
     ("duplicate_id", "g.duplicate"),
     ("not_exactly_one_cause", f"g.bad = {NOT_ONE_CAUSE}"),
     ("blank_cause", "t.treatment = 'blank'"),
+    ("stillbirth", "t.treatment = 'stillbirth'"),
     ("undetermined_cause", "t.treatment = 'undetermined'"),
     ("unmapped_cause", "t.treatment = 'unmapped'"),
 )
 """Every reason for which a record is not used, and its condition in SQL; a record has the first that holds."""
 
-EXCLUDED = ("algorithm_not_requested", "blank_cause", "undetermined_cause", "unmapped_cause")
+EXCLUDED = ("algorithm_not_requested", "blank_cause", "stillbirth", "undetermined_cause", "unmapped_cause")
 """Reasons of records that are in order and yet not calibrated; all other reasons are of records set aside."""
 
 
@@ -190,10 +189,18 @@ def unknown_label(column: str, label: str, known: Iterable[str]) -> str:
 def unmapped_label(label: str, causes: CauseList) -> str:
     """What is wrong with a cause that maps to nothing, with the nearest known names."""
     sentence = f"{show(label)} is not a known cause of age group {causes.age_group}"
+    if code_range(label):
+        return (
+            f"{sentence}; it looks like an ICD-10 code: say in cause_labels which codes or ranges mean which "
+            "broad cause"
+        )
+    near = ", ".join(show(name) + _meaning(name, causes) for name in causes.nearest(label))
     other = other_age_group(label, causes.age_group)
-    if other:
-        return f"{sentence}; it belongs to age group {other}: is the age group right?"
-    if ICD_10.fullmatch(label.strip()):
-        return f"{sentence}; it looks like an ICD-10 code: give a study_cause_map, or VA cause names"
-    near = ", ".join(show(name) for name in causes.nearest(label))
-    return sentence + (f"; nearest known: {near}" if near else "")
+    elsewhere = f"; it is a cause of age group {other}" if other else ""
+    return sentence + (f"; nearest known: {near}" if near else "") + elsewhere
+
+
+def _meaning(name: str, causes: CauseList) -> str:
+    """The broad cause of a known name, in brackets, where it is another."""
+    broad = causes.known[name]
+    return "" if normal(broad) == normal(name) else f" ({broad})"

@@ -36,7 +36,7 @@ from tasks.ingest.reduce import MAX_DISTINCT, MEMORY, Records, TooManyValues
 from tasks.ingest.tables import Tabulation, check_records_add_up, content_checksum, tables
 from tasks.request import CalibrationRequest
 from tasks.sources import Batch, FileReader, find_files, inline_batches
-from tasks.terms import AGE_GROUPS, CauseList, amount, nearest, normal, show
+from tasks.terms import AGE_GROUPS, CauseList, amount, is_undetermined, nearest, normal, show
 
 __all__ = ["Tabulation", "check_records_add_up", "tabulate"]
 
@@ -109,7 +109,12 @@ def _cause_lists(
 ) -> dict[str, CauseList]:
     ages = [request.age_group] if isinstance(request.age_group, str) else list(AGE_GROUPS)
     given = broad_causes or {}
-    return {age: CauseList(age, request.study_cause_map, given.get(age)) for age in ages}
+    return {
+        age: CauseList(
+            age, request.study_cause_map, given.get(age), request.cause_labels_of(age), request.stillbirths
+        )
+        for age in ages
+    }
 
 
 def _unknown_names(request: CalibrationRequest, causes: Mapping[str, CauseList]) -> list[str]:
@@ -121,6 +126,7 @@ def _unknown_names(request: CalibrationRequest, causes: Mapping[str, CauseList])
         for study, cause in (request.study_cause_map or {}).items()
         if normal(cause) not in broad
     ]
+    problems += _unknown_meanings(request, causes)
     if "do_not_calibrate" not in request.model_fields_set:
         return problems
     given = request.do_not_calibrate
@@ -132,6 +138,26 @@ def _unknown_names(request: CalibrationRequest, causes: Mapping[str, CauseList])
         for name in sorted(names)
         if normal(name) not in known
     ]
+
+
+def _unknown_meanings(request: CalibrationRequest, causes: Mapping[str, CauseList]) -> list[str]:
+    """Broad causes that `cause_labels` names and that an age group of the request does not have."""
+    found = []
+    for age_group, known in causes.items():
+        broad = {normal(cause): cause for cause in known.broad}
+        for label, cause in request.cause_labels_of(age_group).items():
+            if normal(cause) not in broad and not is_undetermined(cause):
+                elsewhere = [age for age in causes if normal(cause) in map(normal, causes[age].broad)]
+                hint = (
+                    f"; give each age group a map of its own: {{{elsewhere[0]}: {{...}}, ...}}"
+                    if elsewhere
+                    else _near(cause, broad)
+                )
+                found.append(
+                    f"cause_labels: {show(label)} is said to mean {show(cause)}, which is no broad cause of "
+                    f"age group {age_group}{hint}"
+                )
+    return found
 
 
 def _near(name: str, known: Mapping[str, str]) -> str:

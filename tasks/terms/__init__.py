@@ -4,17 +4,22 @@ from tasks.terms.algorithms import ALIASES, alias_note, aliases_among, one_name
 from tasks.terms.causes import (
     AGE_GROUPS,
     BROAD_CAUSES,
+    STILLBIRTHS,
     UNDETERMINED,
     AgeGroup,
     CauseList,
+    Stillbirths,
     cause_map,
     cause_rows,
+    is_undetermined,
     nearest,
     normal,
+    only_in_who_2022,
     other_age_group,
 )
 from tasks.terms.countries import OTHER, name_key, nearest_countries, resolve_country
 from tasks.terms.flags import FLAGS
+from tasks.terms.icd10 import code_range, overlapping
 from tasks.terms.text import MAX_LABELS, MISSING, amount, show, visible
 from tasks.terms.words import CAUSE_ORDER, NOTHING, Language, Words, in_order, in_words, words
 
@@ -28,24 +33,30 @@ __all__ = [
     "MISSING",
     "NOTHING",
     "OTHER",
+    "STILLBIRTHS",
     "UNDETERMINED",
     "AgeGroup",
     "CauseList",
     "Language",
+    "Stillbirths",
     "Words",
     "alias_note",
     "aliases_among",
     "amount",
     "cause_map",
     "cause_rows",
+    "code_range",
     "in_order",
     "in_words",
+    "is_undetermined",
     "name_key",
     "nearest",
     "nearest_countries",
     "normal",
     "one_name",
+    "only_in_who_2022",
     "other_age_group",
+    "overlapping",
     "resolve_country",
     "show",
     "visible",
