@@ -46,7 +46,7 @@ def test_translations_say_that_they_are_not_reviewed(language):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_key_is_written_twice_in_a_message_file(language):
-    text = (ROOT / "tasks" / "words" / f"{language}.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "tasks" / "terms" / "words" / f"{language}.yaml").read_text(encoding="utf-8")
     document = yaml.compose(text)
     for _, section in document.value:
         keys = [key.value for key, _ in section.value]
