@@ -1,7 +1,8 @@
 """What all tests share: markers by folder, and the Prefect server. Other fixtures stand where they are used.
 
-A folder says what its tests need: unit/ nothing but Python; r/ the R package; flow/ the R package and a Prefect
-server, which the fixture `prefect_server` starts; service/ a whole installation. The few exceptions are marked.
+A folder says what its tests need: unit/ nothing but Python; r/ the R package; flow/ the R package and a
+Prefect server, which the fixture `prefect_server` starts; service/ a whole installation. The few exceptions
+are marked.
 """
 
 from __future__ import annotations

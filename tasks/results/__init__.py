@@ -2,7 +2,6 @@
 
 from tasks.results.compare import Comparison, compare
 from tasks.results.reasons import (
-    NO_REASONS,
     Named,
     Reason,
     named_from_json,
@@ -48,7 +47,6 @@ __all__ = [
     "DISPOSITIONS",
     "DIVERGENT",
     "ENSEMBLE",
-    "NO_REASONS",
     "SHARES",
     "TABLES",
     "TABLE_MEANING",

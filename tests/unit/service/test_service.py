@@ -44,6 +44,7 @@ from tasks.service.client import (
     submission_key,
 )
 from tasks.service.content import absolute, changed_at, input_content
+from tasks.service.doctor import examine
 from tasks.service.follow import OVERLAP, Line, Progress, follow
 from tasks.service.retention import (
     StoredRun,
@@ -364,3 +365,15 @@ def vacal(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.Complet
         capture_output=True,
         text=True,
     )
+
+
+def test_an_r_that_does_not_start_is_found_missing_and_not_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "R"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (check,) = (check for check in examine() if check.name == "R")
+    assert not check.ok
+    assert check.found == f"{program} does not start"
