@@ -69,7 +69,9 @@ def _reasons(view: View) -> _Places:
     """Every reason of the run, in a fixed order."""
     cells = {*view.estimates.table["verdict_codes"].unique().to_pylist(), *view.counts("verdict_codes")}
     reasons = {reason for cell in cells for reason in reasons_from_json(cell)}
-    return {reason: place for place, reason in enumerate(sorted(reasons, key=lambda one: reasons_to_json([one])))}
+    return {
+        reason: place for place, reason in enumerate(sorted(reasons, key=lambda one: reasons_to_json([one])))
+    }
 
 
 def _said(reason: Reason, say: Words) -> dict[str, Any]:
@@ -92,7 +94,8 @@ def _unit(view: View, unit: Unit, reasons: _Places, say: Words) -> dict[str, Any
         "verdict": view.verdict(unit, main),
         "results": [
             _result(view, unit, algorithm, reasons, say)
-            for algorithm in view.algorithms if view.fit(unit, algorithm)
+            for algorithm in view.algorithms
+            if view.fit(unit, algorithm)
         ],
     }
 
@@ -116,4 +119,8 @@ def _cause(view: View, row: Mapping[str, Any], reasons: _Places, say: Words) -> 
     }
     flags = split_flags(row["flags"] or "")
     kept |= {"quoted": view.quoted(row, say), "interval_too_narrow": not trusts_interval(row)}
-    return {**kept, "flags": flags, "reasons": [reasons[one] for one in reasons_from_json(row["verdict_codes"])]}
+    return {
+        **kept,
+        "flags": flags,
+        "reasons": [reasons[one] for one in reasons_from_json(row["verdict_codes"])],
+    }

@@ -85,7 +85,9 @@ def misfit_rows(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
     assert result.misfit is not None
     rows: pd.DataFrame = result.misfit.to_pandas().rename(columns={"algorithm": "member", "fit": "algorithm"})
     index = {key: i for i, key in enumerate(chunk.batch.strata)}
-    causes = [texts_to_json(_causes(chunk, numbers)) if numbers else None for numbers in rows["cause_numbers"]]
+    causes = [
+        texts_to_json(_causes(chunk, numbers)) if numbers else None for numbers in rows["cause_numbers"]
+    ]
     rows = rows.assign(row=rows["stratum"].map(index), causes=causes)
     return rows.drop(columns="cause_numbers")
 

@@ -40,7 +40,7 @@ TAG = "vacal"
 RESULTS_LABEL = "vacal.results"
 """Label of a flow run: the address of its results' folder. A run without results does not have it."""
 LOST_STRATA_LABEL = "vacal.lost_strata"
-"""Label of a flow run with results: true if strata were lost with their R process, so that another try may help."""
+"""Label of a flow run with results: true if strata were lost with their R process; another try may help."""
 WITHOUT_REPORT = "CompletedWithoutReport"
 """Name of the green final state of a run of which only the report could not be written."""
 NEWER_INVENTORY = "NewerInventory"
@@ -130,7 +130,9 @@ def describe(run: FlowRun, progress: Mapping[str, float]) -> RunStatus:
         tags=tuple(sorted(run.tags)),
         request=request,
         progress=dict(progress),
-        results=str(run.labels[RESULTS_LABEL]) if word in WITH_RESULTS and RESULTS_LABEL in run.labels else None,
+        results=str(run.labels[RESULTS_LABEL])
+        if word in WITH_RESULTS and RESULTS_LABEL in run.labels
+        else None,
         lost_strata=run.labels.get(LOST_STRATA_LABEL) is True,
     )
 
@@ -138,9 +140,7 @@ def describe(run: FlowRun, progress: Mapping[str, float]) -> RunStatus:
 def record_results(flow_run: UUID, address: str, *, lost_strata: bool) -> None:
     """Put the address of a run's results where every client of the server finds it: its flow run's labels."""
     with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(
-            flow_run, {RESULTS_LABEL: address, LOST_STRATA_LABEL: lost_strata}
-        )
+        client.update_flow_run_labels(flow_run, {RESULTS_LABEL: address, LOST_STRATA_LABEL: lost_strata})
 
 
 def submission_key(request: CalibrationRequest, content: str, attempt: int) -> str:

@@ -149,7 +149,9 @@ class _Judge:
         return any(reason.rule == "not_calibrated" for _, reason in self.shared[key])
 
     def _disagreement(self, rows: Iterable[Mapping[str, Any]]) -> list[_Found]:
-        causes = tuple(row["cause"] for row in rows if "algorithms_disagree" in split_flags(row["flags"] or ""))
+        causes = tuple(
+            row["cause"] for row in rows if "algorithms_disagree" in split_flags(row["flags"] or "")
+        )
         if not causes:
             return []
         return _serious([(self.rules.algorithms_disagree, Reason("algorithms_disagree", causes=causes))])
