@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.errors import VacalError
-from tasks.terms import LANGUAGES
-from tasks.terms.words import words
+from tasks.terms.words import LANGUAGES, words
 
 _NAMES_OF_SHEETS = ("exports.about", "exports.results")  # two sheets of one name cannot be
 
@@ -17,7 +16,7 @@ def without_words(monkeypatch: pytest.MonkeyPatch) -> None:
         say = words(language)
         kept = {key: text for key, text in say.messages.items() if key.startswith("numbers.")}
         names = {key: say.messages[key] for key in _NAMES_OF_SHEETS}
-        monkeypatch.setattr(say, "messages", dict.fromkeys(say.messages, "x") | kept | names)
+        monkeypatch.setattr(say, "messages", {key: text and "x" for key, text in say.messages.items()} | kept | names)
 
 
 def without_sentences(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tasks.export.dhis2 import dhis2_csv, read_mapping
 from tasks.export.excel import excel_bytes
 from tasks.export.json import json_text
 from tasks.results.store import Results
-from tasks.terms import LANGUAGES, Language
+from tasks.terms.words import LANGUAGES, Language
 
 MAPPING = """
 org_unit: {column: province, values: {Gaza: OuGaza00001, Tete: OuTete00001}}
