@@ -67,7 +67,7 @@ REASONS = (
     ("undetermined_cause", "t.treatment = 'undetermined'"),
     ("unmapped_cause", "t.treatment = 'unmapped'"),
 )
-"""Every reason for which a record is not used, and its condition in SQL; a record has the first that holds."""
+"""Every reason why a record is not used, and its condition in SQL; a record has the first that holds."""
 
 EXCLUDED = ("algorithm_not_requested", "blank_cause", "stillbirth", "undetermined_cause", "unmapped_cause")
 """Reasons of records that are in order and yet not calibrated; all other reasons are of records set aside."""

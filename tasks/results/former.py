@@ -1,7 +1,7 @@
 """Tables of runs in a former format, as the present readers expect them.
 
-Format 1 (up to 8fe7a0e) joined the reasons of a verdict by ";" and ":", and algorithms and causes by "," and "()".
-Names that hold these signs cannot be told apart in it; they are read in pieces.
+Format 1 (up to 8fe7a0e) joined the reasons of a verdict by ";" and ":", and algorithms and causes by "," and
+"()". A name that holds such a sign cannot be recognised in it; it is read in pieces.
 """
 
 from __future__ import annotations

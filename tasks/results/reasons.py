@@ -1,4 +1,4 @@
-"""What the columns of JSON text hold: the reasons of a verdict, and the algorithms and causes that do not fit."""
+"""What columns of JSON hold: the reasons of a verdict, and the algorithms and causes that do not fit."""
 
 from __future__ import annotations
 

@@ -158,8 +158,8 @@ _STRATA = (
     Column(
         "misfit_of",
         TEXT,
-        "Joint model: algorithms whose deaths do not fit the model here, each with the causes most off, as JSON: "
-        '`[{"algorithm":"eava","causes":["ipre"]}]`.',
+        "Joint model: algorithms whose deaths do not fit the model here, each with the causes most off, "
+        'as JSON: `[{"algorithm":"eava","causes":["ipre"]}]`.',
         null="they fit, or another model",
     ),
     Column("unreliable_because", TEXT, "Members that make the interval unreliable.", null="it is not"),

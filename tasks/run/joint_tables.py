@@ -85,9 +85,8 @@ def misfit_rows(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
     assert result.misfit is not None
     rows: pd.DataFrame = result.misfit.to_pandas().rename(columns={"algorithm": "member", "fit": "algorithm"})
     index = {key: i for i, key in enumerate(chunk.batch.strata)}
-    causes = [
-        texts_to_json(_causes(chunk, numbers)) if numbers else None for numbers in rows["cause_numbers"]
-    ]
+    numbers = result.misfit["cause_numbers"].to_pylist()
+    causes = [None if those is None else texts_to_json(_causes(chunk, those)) for those in numbers]
     rows = rows.assign(row=rows["stratum"].map(index), causes=causes)
     return rows.drop(columns="cause_numbers")
 

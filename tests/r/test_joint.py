@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -266,10 +267,12 @@ def test_algorithms_that_contradict_each_other_are_flagged_with_their_causes(
     misfit = results.table("misfit").to_pandas().query("misfit")
     assert set(misfit["algorithm"]) == {"ensemble"}
     assert set(zip(misfit["province"], misfit["year"], strict=True)) == {("Tete", "2022")}
+    told = {row.member: json.loads(row.causes or "[]") for row in misfit.itertuples()}
     flagged = results.strata[results.strata["flags"].str.contains("misfit")]
     assert list(flagged["algorithm"]) == ["ensemble"]
-    named = flagged["misfit_of"].item()
-    assert "(infection, prematurity)" in named
+    named = {one["algorithm"]: one.get("causes", []) for one in json.loads(flagged["misfit_of"].item())}
+    assert named == told
+    assert {"infection", "prematurity"} in map(set, named.values())
     assert "misfit" in flagged["caveat"].item() or "do not fit" in flagged["caveat"].item()
     assert flagged["verdict"].item() != "publishable"
     assert "deaths that do not fit: " in flagged["verdict_reasons"].item()
