@@ -24,7 +24,7 @@ Boundaries = Annotated[
 PictureKind = Literal[
     "csmf", "matrix", "strata", "trends", "map", "records"
 ]  # KINDS of figures, imported late
-Format = Literal["csv", "excel", "dhis2", "json"]
+ExportFormat = Literal["csv", "excel", "dhis2", "json"]
 In = Annotated[Language, typer.Option(help="Language of the words.")]
 
 
@@ -80,7 +80,7 @@ def plot(
 def export(
     results: Finished,
     store: Store,
-    format: Annotated[Format, typer.Option(help="csv: a file for each table.")] = "csv",
+    format: Annotated[ExportFormat, typer.Option(help="csv: a file for each table.")] = "csv",
     language: In = "en",
     mapping: Annotated[
         Path | None,

@@ -19,15 +19,15 @@ from tasks.storage import write_file
 from tasks.terms import Language
 from tasks.view import Unit, View
 
-Kind = Literal["csmf", "matrix", "strata", "trends", "map", "records"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-Format = Literal["svg", "png"]
+PictureKind = Literal["csmf", "matrix", "strata", "trends", "map", "records"]
+KINDS: tuple[PictureKind, ...] = get_args(PictureKind)
+PictureFormat = Literal["svg", "png"]
 UNITS_AT_MOST = 24  # of one kind of picture, unless units are named
 
 
 def draw(
     results: Results,
-    kind: Kind,
+    kind: PictureKind,
     language: Language = "en",
     *,
     boundaries: str | None = None,
@@ -48,7 +48,9 @@ def draw(
     return pictures
 
 
-def save(pictures: Iterable[Picture], folder: Path, formats: Sequence[Format] = ("svg", "png")) -> list[Path]:
+def save(
+    pictures: Iterable[Picture], folder: Path, formats: Sequence[PictureFormat] = ("svg", "png")
+) -> list[Path]:
     """Write each picture in each format into the folder, which is made; returns the files.
 
     Raises StorageError where that is impossible.
@@ -72,7 +74,7 @@ _NOTHING = {
 }
 
 
-def _drawn(view: View, kind: Kind, boundaries: str, units: list[Unit]) -> list[Picture]:
+def _drawn(view: View, kind: PictureKind, boundaries: str, units: list[Unit]) -> list[Picture]:
     if kind == "csmf":
         return [csmf_picture(unit) for unit in units[:UNITS_AT_MOST]]
     if kind == "matrix":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -132,7 +133,8 @@ def _panel(axes: Axes, cause: str, main: _Series, others: list[_Series]) -> None
     if points:
         _band(axes, [(place, row) for place, row in points if row["q025"] is not None])
         axes.plot(x, [100 * row["mean"] for _, row in points], color=PALETTE[0], lw=1.6, zorder=4)
-        axes.plot(x, [100 * row["raw"] for _, row in points], color=GREY, lw=1, ls=(0, (3, 2)), zorder=3)
+        raw = [math.nan if row["raw"] is None else 100 * row["raw"] for _, row in points]
+        axes.plot(x, raw, color=GREY, lw=1, ls=(0, (3, 2)), zorder=3)
         for place, row in points:
             face = PAPER if row["verdict"] == "do_not_publish" else PALETTE[0]
             passed = row["status"] == "passed_through"

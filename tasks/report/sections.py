@@ -67,7 +67,7 @@ CITATIONS = (
 
 
 @dataclass(frozen=True)
-class Figure:
+class Embedded:
     """A picture in the page: its SVG with ids of its own, and its title."""
 
     title: str
@@ -86,11 +86,11 @@ class Card:
     contradictions: Sequence[str]
     table: PageTable | None
     facts: Sequence[str]
-    picture: Figure
+    picture: Embedded
 
 
 @dataclass(frozen=True)
-class Figures:
+class ResultDetail:
     """All figures of one algorithm in one unit."""
 
     title: str
@@ -104,8 +104,8 @@ class Detail:
     """A unit with the results of all its algorithms."""
 
     title: str
-    picture: Figure | None
-    results: Sequence[Figures]
+    picture: Embedded | None
+    results: Sequence[ResultDetail]
 
 
 class _Pictures:
@@ -114,11 +114,11 @@ class _Pictures:
     def __init__(self) -> None:
         self.count = 0
 
-    def embed(self, picture: Picture) -> Figure:
+    def embed(self, picture: Picture) -> Embedded:
         self.count += 1
-        return Figure(picture.title, inline(picture, f"p{self.count}"))
+        return Embedded(picture.title, inline(picture, f"p{self.count}"))
 
-    def all(self, pictures: Iterable[Picture]) -> list[Figure]:
+    def all(self, pictures: Iterable[Picture]) -> list[Embedded]:
         return [self.embed(picture) for picture in pictures]
 
 
@@ -277,7 +277,7 @@ def _detailed(view: View, main: Sequence[Unit]) -> list[Unit]:
 
 def _detail(unit: Unit, drawn: bool, pictures: _Pictures) -> Detail:
     results = [
-        Figures(result.name, result.shown, result.reasons, tables.estimates(result))
+        ResultDetail(result.name, result.shown, result.reasons, tables.estimates(result))
         for result in unit.estimated
     ]
     return Detail(unit_title(unit), pictures.embed(csmf_picture(unit)) if drawn else None, results)

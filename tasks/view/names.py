@@ -21,11 +21,10 @@ def unique_names(parts: Mapping[K, Sequence[str]]) -> dict[K, str]:
     """
     plain = {key: [plain_name(text) for text in texts] for key, texts in parts.items()}
     joined = {key: "-".join(filter(None, texts)) for key, texts in plain.items()}
-    often = Counter(joined.values())
+    whole = {key for key, name in joined.items() if all(plain[key]) and len(name.encode()) <= _LONGEST}
+    often = Counter(joined[key] for key in whole)
     return {
-        key: name
-        if often[name] == 1 and all(plain[key]) and len(name.encode()) <= _LONGEST
-        else _with_digest(name, parts[key])
+        key: name if key in whole and often[name] == 1 else _with_digest(name, parts[key])
         for key, name in joined.items()
     }
 

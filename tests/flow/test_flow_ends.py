@@ -143,16 +143,17 @@ def test_the_report_is_written_anew_by_each_call(request_for: Any, tmp_path: Pat
     [
         (None, ["province"], "does not exist"),
         ("no GeoJSON", ["province"], "not a GeoJSON collection"),
+        ("Zambézia".encode("latin-1"), ["province"], "is not UTF-8 text"),
         (made_up_boundaries(["Atlantis"]), ["province"], "names any of"),
         (made_up_boundaries(PROVINCES), [], "strata column"),
     ],
 )
 def test_boundaries_that_do_not_fit_are_refused_before_any_work(
-    request_for: Any, tmp_path: Path, content: str | None, columns: list[str], complaint: str
+    request_for: Any, tmp_path: Path, content: str | bytes | None, columns: list[str], complaint: str
 ) -> None:
     areas = tmp_path / "areas.geojson"
     if content is not None:
-        areas.write_text(content)
+        areas.write_bytes(content if isinstance(content, bytes) else content.encode())
     state = calibrate(request_for(boundaries=str(areas), columns={"strata": columns}), return_state=True)
     assert state.name == "BadInput"
     assert labels_of(state) == {}

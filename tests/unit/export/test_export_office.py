@@ -177,7 +177,8 @@ def test_dhis2_leaves_out_what_is_not_to_be_published_unless_asked(tmp_path):
     fixed = (
         "org_unit: OuNampula01\nperiod: '2023'\ndata_elements: {neonate: {pneumonia: {mean: DePneuMean1}}}\n"
     )
-    assert len(dhis2_csv(results, read_mapping(fixed)).splitlines()) == 1
+    with pytest.raises(InputError, match=r"nothing to export: .* verdicts publishable, with_caution"):
+        dhis2_csv(results, read_mapping(fixed))
     asked = read_mapping(fixed + "verdicts: [do_not_publish]\npercent: false\n")
     lines = dhis2_csv(results, asked).splitlines()
     assert len(lines) == 2

@@ -6,15 +6,20 @@ import json
 import re
 from itertools import pairwise
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from support import ROOT
 from support.build_boundaries import made_up_boundaries
 from support.build_results import Case, build
 from support.report_page import Page, number, percent
 
+from tasks.boundaries import read_boundaries
 from tasks.export.json import json_text
 from tasks.report.page import artifact_table, markdown_summary, overall_verdict, render_report
 from tasks.report.sections import disagreements
+from tasks.results.store import Results
+from tasks.storage import read_text
 from tasks.terms.words import LANGUAGES, words
 from tasks.view.units import shown_verdict, trusts_interval
 from tasks.view.view import View
@@ -472,3 +477,30 @@ def test_templates_hold_no_text_of_their_own():
     body = re.sub(r"<(script|style)>.*?</\1>", "", template, flags=re.S)
     body = re.sub(r"\{[%{].*?[%}]\}|<[^>]*>", "", body, flags=re.S)
     assert body.split() == []
+
+
+def test_a_result_without_observed_fractions_has_its_page_and_pictures(tmp_path, monkeypatch):
+    case = Case("joint", columns={"year": ("2021", "2022")}, deaths=(90, 300), joint=True)
+    results = build(tmp_path, case)
+    read, lost = Results.table, results.csmf["stratum"].iloc[0]
+
+    def without_raw(self, name, columns=None, *rest, **options):
+        rows = read(self, name, columns, *rest, **options)
+        if name != "csmf" or "raw" not in rows.column_names:
+            return rows
+        place = rows.column_names.index("raw")
+        first = pc.equal(pc.cast(rows["stratum"], pa.string()), lost)
+        return rows.set_column(place, "raw", pc.if_else(first, None, rows["raw"]))
+
+    monkeypatch.setattr(Results, "table", without_raw)
+    view = View(results)
+    assert view.units[0].main.rows[0]["raw"] is None
+    page = Page(render_report(view))
+    assert " ".join(page.text).count("Calibration moved most") == 1  # of the other year
+    assert page.table(f"{view.units[0].label} · Ensemble", 4)["rows"][0][1] == "\N{EM DASH}"
+
+
+def test_boundaries_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "areas.geojson"
+    path.write_text(made_up_boundaries(PROVINCES), encoding="utf-8-sig")
+    assert read_boundaries(read_text(str(path), "boundaries"), PROVINCES).places.keys() == set(PROVINCES)
