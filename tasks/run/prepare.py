@@ -15,8 +15,9 @@ from tasks.matrices import Inventory, load_inventory
 from tasks.request import CalibrationRequest
 from tasks.run.chunks import split
 from tasks.run.job import Job, Work, give_back, resolved
-from tasks.run.tables import Identity
+from tasks.run.tables import Identity, with_places
 from tasks.storage import errors, filesystem
+from tasks.verdict import unplaced_shares
 
 _STANDARD_CAUSES = ("illustrative", "inventory")
 """Sources of matrices whose causes are the standard ones."""
@@ -47,10 +48,11 @@ def prepare(request: CalibrationRequest) -> Job:
         absolute_root(request.output),
         run,
         engine,
-        Identity.of(run, request, inventory),
+        Identity.of(run, request, inventory, tabulation.causes),
         request.keep_draws,
         request.verdict_rules,
         plan,
+        unplaced_shares(with_places(tabulation)),
     )
     return Job(request, inventory, tabulation, chunks, work, boundaries, pairs)
 

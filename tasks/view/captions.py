@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tasks.results import ALL, ENSEMBLE, split_flags
+from tasks.results import ALL, ENSEMBLE, MANY_SET_ASIDE, split_flags
 from tasks.terms import FLAGS, NOTHING, Words
 from tasks.view.view import SHOWN, Unit, View
 
@@ -32,9 +32,21 @@ def inventory_name(view: View) -> str:
     return name if version in name else f"{name} {version}"
 
 
+def set_aside(view: View, say: Words) -> list[str]:
+    """How many records are in no result, where these are many; nothing else."""
+    of_request = view.records[view.records["reason"] != "algorithm_not_requested"]
+    received = int(of_request["records"].sum())
+    rejected = int(of_request.loc[of_request["disposition"] == "rejected", "records"].sum())
+    if rejected <= MANY_SET_ASIDE * received:
+        return []
+    share, numbers = say.percent(rejected / received), (say.number(rejected), say.number(received))
+    return [say("report.set_aside", rejected=numbers[0], received=numbers[1], share=share)]
+
+
 def warnings(view: View, say: Words) -> list[str]:
-    """What the reader must know before anything else: made-up matrices, missing results."""
-    found = [say("report.illustrative")] if view.manifest["inventory"]["illustrative"] else []
+    """What the reader must know before anything else: records set aside, made-up matrices, missing results."""
+    found = set_aside(view, say)
+    found += [say("report.illustrative")] if view.manifest["inventory"]["illustrative"] else []
     if view.manifest["status"] == "failed":
         found.append(say("report.failed_all"))
     elif view.manifest["status"] != "complete":

@@ -188,10 +188,10 @@ def test_reject_sets_bad_rows_aside_and_counts_them_by_reason(tmp_path: Path) ->
     assert counts(found) == {"eava": {"ipre": 1}}
     assert [tuple(row.values()) for row in found.records.to_pylist()] == [
         ("(unknown)", "(unknown)", "rejected", "unreadable_row", 1),
-        ("(unknown)", "eava", "rejected", "missing_age_group", 1),
-        ("(unknown)", "eava", "rejected", "missing_country", 1),
-        ("(unknown)", "eava", "rejected", "unknown_age_group", 1),
-        ("(unknown)", "eava", "rejected", "unknown_country", 1),
+        ("age_group=(unknown)/country=Mozambique", "eava", "rejected", "missing_age_group", 1),
+        ("age_group=neonate/country=(unknown)", "eava", "rejected", "missing_country", 1),
+        ("age_group=(unknown)/country=Mozambique", "eava", "rejected", "unknown_age_group", 1),
+        ("age_group=neonate/country=(unknown)", "eava", "rejected", "unknown_country", 1),
         (neonate, "(unknown)", "rejected", "missing_algorithm", 1),
         (neonate, "(unknown)", "rejected", "unknown_algorithm", 1),
         (neonate, "eava", "rejected", "duplicate_id", 2),
