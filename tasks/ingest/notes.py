@@ -46,15 +46,13 @@ def notes_on_fates(table: pa.Table) -> list[str]:
     notes, rejected = [], why.total()
     if rejected > MANY_SET_ASIDE * received:
         each = ", ".join(f"{reason.replace('_', ' ')} {n:,}" for reason, n in why.most_common())
-        notes.append(
-            f"{rejected:,} of {received:,} records ({rejected / received:.0%}) are set aside and in no result: "
-            + each
-        )
+        share = f"{rejected:,} of {received:,} records ({rejected / received:.0%})"
+        notes.append(f"{share} are set aside and in no result: {each}")
     if stillbirths:
+        are = "is" if stillbirths == 1 else "are"
         notes.append(
-            f"{amount(stillbirths, 'record')} of stillbirths {'is' if stillbirths == 1 else 'are'} left out: they "
-            "are no deaths of an age group; stillbirths: other counts them as other, as the published package "
-            "does"
+            f"{amount(stillbirths, 'record')} of stillbirths {are} left out: they are no deaths of an age "
+            "group; stillbirths: other counts them as other, as the published package does"
         )
     return notes
 

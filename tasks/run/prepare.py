@@ -13,6 +13,7 @@ from tasks.errors import InputError, StorageError
 from tasks.ingest import Tabulation, tabulate
 from tasks.matrices import Inventory, load_inventory
 from tasks.request import CalibrationRequest
+from tasks.roots import require_allowed
 from tasks.run.chunks import split
 from tasks.run.job import Job, Work, give_back, resolved
 from tasks.run.tables import Identity, with_places
@@ -28,6 +29,7 @@ def prepare(request: CalibrationRequest) -> Job:
 
     Raises InputError with every problem, InventoryError, StorageError; nothing is written.
     """
+    require_allowed(request.output, "output")
     inventory = load_inventory(request.matrix.source)
     tabulation = tabulate(
         request, None if request.matrix.source in _STANDARD_CAUSES else inventory.broad_causes()
@@ -68,9 +70,12 @@ def read_boundaries_of(request: CalibrationRequest, tabulation: Tabulation) -> s
     if uri is None:
         return None
     try:
+        require_allowed(uri, "input")
         text = _text(uri)
-    except StorageError as error:
+    except (InputError, StorageError) as error:
         raise InputError(f"boundaries: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"boundaries: {uri} is not UTF-8 text") from None
     mapped = [column for column in columns if (column,) in request.roll_ups or columns == (column,)]
     if not mapped:
         raise InputError(

@@ -118,7 +118,7 @@ def _only_in_who_2022(age_group: str) -> frozenset[str]:
 
 
 def only_in_who_2022(label: str, age_group: str) -> bool:
-    """Whether a label, whole or as messages show it, is of the WHO 2022 cause list and not of that of 2016."""
+    """Whether a label, whole or as messages show it, is of the WHO 2022 list and not of that of 2016."""
     return age_group in AGE_GROUPS and normal(visible(label.strip())) in _only_in_who_2022(age_group)
 
 

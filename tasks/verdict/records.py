@@ -24,7 +24,7 @@ _NO_DEATH = "stillbirth"
 """Reason of records that are no deaths of an age group: their absence makes no selection."""
 
 Unplaced = Mapping[tuple[str, str, str], float]
-"""By age group, country and algorithm: the share of records in no stratum among those it has or could have."""
+"""By age group, country and algorithm: the share of records in no stratum among all it has or could have."""
 
 
 def unplaced_shares(records: pa.Table) -> dict[tuple[str, str, str], float]:

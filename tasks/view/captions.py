@@ -44,7 +44,7 @@ def set_aside(view: View, say: Words) -> list[str]:
 
 
 def warnings(view: View, say: Words) -> list[str]:
-    """What the reader must know before anything else: records set aside, made-up matrices, missing results."""
+    """What the reader must know first: many records set aside, made-up matrices, missing results."""
     found = set_aside(view, say)
     found += [say("report.illustrative")] if view.manifest["inventory"]["illustrative"] else []
     if view.manifest["status"] == "failed":
