@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from tasks.errors import InputError
 
+SHOWN = 60
+"""Characters of a name in a message."""
+
 Ring = npt.NDArray[np.float64]
 
 
@@ -65,7 +68,7 @@ def read_boundaries(text: str, names: Iterable[str], source: str = "boundary fil
         )[:20]
         raise InputError(
             f"{source}: no property names any of {', '.join(sorted(wanted.values())[:20])}; "
-            f"the file has: {', '.join(known) or 'no names'}"
+            f"the file has: {', '.join(name[:SHOWN] for name in known) or 'no names'}"
         )
     places: dict[str, tuple[Ring, ...]] = {}
     for properties, rings in found:

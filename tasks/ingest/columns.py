@@ -17,6 +17,7 @@ from tasks.terms import CauseList, nearest, show
 
 VALID, BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE = 0, 1, 2, 3, 4
 MAX_DEATHS = 10**9
+NO_TABLE = "is no table: row 1 has one name only; it must hold the names of the columns"
 LABELS = ("algorithm", "cause", "age_group", "country")
 
 
@@ -58,7 +59,9 @@ def stratum_columns(request: CalibrationRequest) -> list[str]:
 
 
 def plan_columns(reader: FileReader, request: CalibrationRequest, causes: Sequence[CauseList]) -> Plan:
-    """Finds the request's columns in a file, or says which are not there."""
+    """Finds the request's columns in a file, or says which are not there; of what is no table, only that."""
+    if len(reader.names) < 2:
+        return Plan(problems=[f"{reader.source.name}: {NO_TABLE}"])
     plan, find = Plan(), _Finder(reader)
     columns, layout = request.columns, request.input.layout
     plan.labels["algorithm"] = _algorithm(find, reader, request)

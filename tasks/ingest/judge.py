@@ -24,6 +24,12 @@ from tasks.terms import (
 )
 
 UNKNOWN = "(unknown)"
+ELSEWHERE = "(another)"
+"""Age group or algorithm of records that state one which is no part of any request."""
+OTHER_AGES = frozenset(
+    {"adult", "adults", "adolescent", "adolescents", "elderly", "stillbirth", "stillbirths"}
+)
+OTHER_ALGORITHMS = frozenset({"smartva", "tariff", "tariff 2.0", "tariff2", "nbc", "pcva", "physician"})
 INVENTORY_ALGORITHMS = ("eava", "insilicova", "interva")
 """Algorithms that the published inventory knows: an input may hold their records unasked for."""
 
@@ -114,13 +120,18 @@ def _algorithm(label: str | None, request: CalibrationRequest) -> tuple[str, str
     name = one_name(label)
     if name in request.algorithms:
         return name, OK
-    return (name, NOT_ASKED) if name in INVENTORY_ALGORITHMS else (UNKNOWN, WRONG)
+    if name in INVENTORY_ALGORITHMS:
+        return name, NOT_ASKED
+    return (ELSEWHERE if name in OTHER_ALGORITHMS else UNKNOWN), WRONG
 
 
 def _age_group(label: str | None) -> tuple[str, str]:
     if label is None:
         return UNKNOWN, ABSENT
-    return (normal(label), OK) if normal(label) in AGE_GROUPS else (UNKNOWN, WRONG)
+    name = normal(label)
+    if name in AGE_GROUPS:
+        return name, OK
+    return (ELSEWHERE if name in OTHER_AGES else UNKNOWN), WRONG
 
 
 def _country(label: str | None) -> tuple[str, str]:
@@ -143,19 +154,30 @@ def _places(records: Records, request: CalibrationRequest) -> None:
     for codes in found:
         values = [ages[codes[0]], countries[codes[1]]]
         values += [records.codes[c].labels[n] or MISSING for c, n in zip(columns[2:], codes[2:], strict=True)]
-        if UNKNOWN in values[:2]:
-            values = [UNKNOWN] * len(values)
+        if not _is_placed(values):
+            values = [*values[:2], *([UNKNOWN] * len(values[2:]))]
         names = ("age_group", "country", *request.columns.strata)
         rows.append([*codes, stratum_key(dict(zip(names, values, strict=True))), *values])
     titles = [*columns, "stratum", *(f"{column}_value" for column in columns)]
     records.lookup("place", titles, rows)
 
 
+def _is_placed(values: Sequence[str]) -> bool:
+    """Whether age group and country, the first two values, are those of a stratum."""
+    return not {UNKNOWN, ELSEWHERE} & set(values[:2])
+
+
 def stratum_key(values: Mapping[str, str]) -> str:
-    """The text key of a stratum: age_group=neonate/country=Mali/province=Kayes, or "(unknown)"."""
-    if UNKNOWN in (values["age_group"], values["country"]):
+    """The text key of a stratum: age_group=neonate/country=Mali/province=Kayes.
+
+    Where age group or country is not known, it says of the two what is known and nothing else; "(unknown)"
+    where neither is.
+    """
+    place = [values["age_group"], values["country"]]
+    if place == [UNKNOWN, UNKNOWN]:
         return UNKNOWN
-    return "/".join(f"{_escaped(name)}={_escaped(value)}" for name, value in values.items())
+    named = values if _is_placed(place) else dict(zip(("age_group", "country"), place, strict=True))
+    return "/".join(f"{_escaped(name)}={_escaped(value)}" for name, value in named.items())
 
 
 def _escaped(text: str) -> str:

@@ -116,7 +116,8 @@ def _causes(records: Records) -> pa.Table:
     found = records.rows(
         """SELECT e.name, algorithm, label, cause, treatment, sum(n)::BIGINT AS records FROM judged
         JOIN age_group_label e ON e.code = judged.age_group
-        WHERE disposition = 'used' OR reason IN ('blank_cause', 'stillbirth', 'undetermined_cause', 'unmapped_cause')
+        WHERE disposition = 'used'
+           OR reason IN ('blank_cause', 'stillbirth', 'undetermined_cause', 'unmapped_cause')
         GROUP BY ALL HAVING sum(n) > 0 ORDER BY e.name, algorithm, records DESC, label"""
     )
     rows: dict[tuple[Any, ...], int] = {}

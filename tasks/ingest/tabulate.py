@@ -30,7 +30,7 @@ from tasks.ingest.columns import (
     whole_numbers,
 )
 from tasks.ingest.judge import judge
-from tasks.ingest.notes import notes_on_records
+from tasks.ingest.notes import notes_on_fates, notes_on_records
 from tasks.ingest.problems import Problems, nothing_to_use
 from tasks.ingest.reduce import MAX_DISTINCT, MEMORY, Records, TooManyValues
 from tasks.ingest.tables import Tabulation, check_records_add_up, content_checksum, tables
@@ -80,7 +80,11 @@ def tabulate(
         if found := found or nothing_to_use(records, request):
             raise InputError(found)
         found_tables = tables(records, request)
-        notes = _notes(sources, request) + notes_on_records(records, found_tables["causes"], request)
+        notes = [
+            *notes_on_fates(found_tables["records"]),
+            *_notes(sources, request),
+            *notes_on_records(records, found_tables["causes"], request),
+        ]
         tabulation = _tabulation(found_tables, sources, request, notes)
     check_records_add_up(tabulation)
     read, received = (

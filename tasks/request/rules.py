@@ -148,7 +148,7 @@ def _label_problems(labels: list[str]) -> Iterator[str]:
             yield f"{show(label)} ends before it begins"
     for one, two in overlapping(labels):
         if normal(one) != normal(two):
-            yield f"{show(one)} and {show(two)} have codes in common: divide them, so that each code means one"
+            yield f"{show(one)} and {show(two)} have codes in common: each code must mean one cause"
 
 
 def _roll_up_rules(request: RequestFields) -> Iterator[Problem]:

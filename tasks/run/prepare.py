@@ -13,10 +13,12 @@ from tasks.errors import InputError
 from tasks.ingest import Tabulation, tabulate
 from tasks.matrices import Inventory, load_inventory
 from tasks.request import CalibrationRequest
+from tasks.roots import require_allowed
 from tasks.run.chunks import split
 from tasks.run.job import Job, Work, give_back, resolved
-from tasks.run.tables import Identity
+from tasks.run.tables import Identity, with_places
 from tasks.storage import filesystem, read_text
+from tasks.verdict import unplaced_shares
 
 _STANDARD_CAUSES = ("illustrative", "inventory")
 """Sources of matrices whose causes are the standard ones."""
@@ -27,6 +29,7 @@ def prepare(request: CalibrationRequest) -> Job:
 
     Raises InputError with every problem, InventoryError, StorageError; nothing is written.
     """
+    require_allowed(request.output, "output")
     inventory = load_inventory(request.matrix.source)
     tabulation = tabulate(
         request, None if request.matrix.source in _STANDARD_CAUSES else inventory.broad_causes()
@@ -45,10 +48,11 @@ def prepare(request: CalibrationRequest) -> Job:
         absolute_root(request.output),
         run,
         engine,
-        Identity.of(run, request, inventory),
+        Identity.of(run, request, inventory, tabulation.causes),
         request.keep_draws,
         request.verdict_rules,
         plan,
+        unplaced_shares(with_places(tabulation)),
     )
     return Job(request, inventory, tabulation, chunks, work, boundaries, pairs)
 
@@ -76,6 +80,10 @@ def read_boundaries_of(request: CalibrationRequest, tabulation: Tabulation) -> s
     uri, columns = request.boundaries, request.columns.strata
     if uri is None:
         return None
+    try:
+        require_allowed(uri, "input")
+    except InputError as error:
+        raise InputError(f"boundaries: {error}") from None
     text = read_text(uri, "boundaries")
     mapped = [column for column in columns if (column,) in request.roll_ups or columns == (column,)]
     if not mapped:

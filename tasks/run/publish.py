@@ -27,7 +27,7 @@ Done = Sequence[tuple[Chunk, str | None]]
 """Every chunk in the order of the strata, with the reason why R never finished it, None if it did."""
 
 _OF_FITS = ("stratum", "algorithm", "status", "reason")
-_OF_RECORDS = ("algorithm", "disposition", "records")
+_OF_RECORDS = ("algorithm", "disposition", "reason", "records")
 """Columns of strata and of records that are in memory for all strata; the others chunk by chunk."""
 
 
@@ -135,7 +135,7 @@ def _roll_up(job: Job, done: Done, records: pa.Table) -> dict[str, list[pa.Table
         constants=job.work.identity.constants,
     )
     with_verdicts = add_verdicts(
-        {"csmf": csmf, "rollups": levels, "records": records}, job.request.verdict_rules
+        {"csmf": csmf, "rollups": levels, "records": records}, job.request.verdict_rules, job.work.unplaced
     )
     named = [rollups.level_name(columns, job.request.columns.strata) for columns in job.request.roll_ups]
     asked_for: dict[str, list[pa.Table]] = {

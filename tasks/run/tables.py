@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.engine import BatchResult, Floats
+from tasks.ingest import Tabulation
 from tasks.matrices import Inventory
 from tasks.request import CalibrationRequest
 from tasks.results import ALL, ENSEMBLE, conform, quantile_name
@@ -25,6 +26,7 @@ from tasks.run.joint_tables import (
     plain_reasons,
     without_too_few,
 )
+from tasks.terms import only_in_who_2022
 
 TOO_FEW = "too_few_deaths"
 NOT_FITTED = ("not_fitted", "failed")
@@ -42,8 +44,10 @@ class Identity:
     quantiles: tuple[float, ...]
 
     @classmethod
-    def of(cls, run: str, request: CalibrationRequest, inventory: Inventory) -> Identity:
-        """The identity of a run."""
+    def of(
+        cls, run: str, request: CalibrationRequest, inventory: Inventory, causes: pa.Table | None = None
+    ) -> Identity:
+        """The identity of a run; causes: the table of that name of its tabulation."""
         constants: dict[str, Any] = {
             "run": run,
             "name": request.name,
@@ -58,6 +62,8 @@ class Identity:
         }
         if inventory.id.startswith("champs-") and not inventory.verified:
             constants["flags"] = ["inventory_not_verified"]
+        if inventory.id.startswith("champs-") and causes is not None:
+            constants["flags_of"] = _newer_list(causes)
         return cls(constants, request.columns.strata, request.quantiles)
 
     def conform(self, table: str, data: pa.Table | pd.DataFrame | Mapping[str, Any]) -> pa.Table:
@@ -69,6 +75,13 @@ class Identity:
             quantiles=self.quantiles,
             constants=self.constants,
         )
+
+
+def _newer_list(causes: pa.Table) -> dict[tuple[str, str], list[str]]:
+    """The flag of each age group and algorithm whose causes are of a newer list than the matrices'."""
+    rows = zip(*(causes[name].to_pylist() for name in ("age_group", "algorithm", "label")), strict=True)
+    newer = sorted({(age, algorithm) for age, algorithm, label in rows if only_in_who_2022(label, age)})
+    return {(age, name): ["who_2022_causes"] for age, algorithm in newer for name in (algorithm, ENSEMBLE)}
 
 
 def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[str, pa.Table]:
@@ -250,6 +263,11 @@ def _records(chunk: Chunk, fits: pd.DataFrame, identity: Identity) -> pa.Table:
     records.loc[failed, "reason"] = "failed"
     records["row"] = _row_of(chunk, records)
     return identity.conform("records", _identified(chunk, records.drop(columns=["status", "fit_reason"])))
+
+
+def with_places(tabulation: Tabulation) -> pa.Table:
+    """The records of a tabulation with age group, country and strata columns."""
+    return tabulation.records.join(tabulation.strata.drop_columns(["deaths"]), "stratum", join_type="inner")
 
 
 def unplaced_records(records: pa.Table, strata: pa.Table, identity: Identity) -> pa.Table:

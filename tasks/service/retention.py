@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from tasks.errors import InputError
 from tasks.request import CalibrationRequest
 from tasks.results import list_runs, remove_run
+from tasks.roots import require_allowed
 from tasks.service.content import changed_at
 from tasks.sources import find_files
 from tasks.storage import Storage, errors, filesystem
@@ -45,7 +46,11 @@ def expired_runs(runs: Iterable[StoredRun], keep: timedelta, now: datetime) -> l
 
 
 def remove_expired_runs(root: str, keep: timedelta, now: datetime | None = None) -> list[str]:
-    """Remove the expired runs of a store; returns their ids."""
+    """Remove the expired runs of a store; returns their ids.
+
+    Raises InputError where this installation does not let a request write there.
+    """
+    require_allowed(root, "output")
     published = Storage(root).files("runs")
     runs = [
         StoredRun(m["run"], m["name"], published[f"runs/{m['run']}/manifest.json"]) for m in list_runs(root)
@@ -57,7 +62,11 @@ def remove_expired_runs(root: str, keep: timedelta, now: datetime | None = None)
 
 
 def remove_expired_inputs(inbox: str, keep: timedelta, now: datetime | None = None) -> list[str]:
-    """Remove the input files of an inbox that were last changed longer than `keep` ago; returns them."""
+    """Remove the input files of an inbox that were last changed longer than `keep` ago; returns them.
+
+    Raises InputError where this installation does not let a request read there.
+    """
+    require_allowed(inbox, "input")
     now = now or datetime.now(UTC)
     try:
         files = find_files(inbox, "csv")  # the format is not looked at: every file counts

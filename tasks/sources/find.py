@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from tasks import storage
 from tasks.errors import InputError
+from tasks.roots import require_all_allowed, require_allowed
 
 BLOCK = 8 << 20
 _ENDINGS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -65,6 +66,9 @@ def find_files(
 
 def _expand(uri: str, algorithm: str | None, format: str | None) -> list[SourceFile]:
     fs, path = storage.filesystem(uri)
+    require_allowed(uri, "input")
+    if _is_pattern(uri):
+        require_allowed(_before_pattern(uri) or ".", "input")
     root_uri, root = uri, path
     with storage.errors(uri):
         if fs.isfile(path):
@@ -77,6 +81,7 @@ def _expand(uri: str, algorithm: str | None, format: str | None) -> list[SourceF
     if not paths:
         what = "no file fits this pattern" if _is_pattern(uri) else "there is no such file, or no file in it"
         raise InputError(f"{uri}: {what}")
+    require_all_allowed(uri, [f"s3://{p}" if uri.startswith("s3://") else p for p in paths])
     files, problems = [], []
     for path in sorted(paths):
         name = root_uri + path.removeprefix(root) if path != root else uri

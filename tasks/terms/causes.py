@@ -20,6 +20,7 @@ from typing import Literal
 from rapidfuzz import fuzz, process
 
 from tasks.terms.icd10 import CodeRange, code_range
+from tasks.terms.text import visible
 
 AgeGroup = Literal["neonate", "child"]
 Treatment = Literal["mapped", "undetermined", "stillbirth", "unmapped", "blank"]
@@ -98,7 +99,7 @@ def cause_map(age_group: str) -> Mapping[str, str]:
 
 @cache
 def who_2022_map(age_group: str) -> Mapping[str, str]:
-    """Names of the WHO 2022 cause list, in lower case, with their broad cause; stillbirths are not among them.
+    """Names of the WHO 2022 cause list, in lower case, with their broad cause; without stillbirths.
 
     Each name is there alone and after its code, as in "01.04 diarrhoeal diseases".
     """
@@ -108,10 +109,17 @@ def who_2022_map(age_group: str) -> Mapping[str, str]:
     return MappingProxyType(names | {f"{row['code']} {normal(row['cause'])}": row[age_group] for row in rows})
 
 
+@cache
+def _only_in_who_2022(age_group: str) -> frozenset[str]:
+    known = cause_map(age_group)
+    return frozenset(
+        visible(name) for name in who_2022_map(age_group) if _CODE_OF_WHO.sub("", name) not in known
+    )
+
+
 def only_in_who_2022(label: str, age_group: str) -> bool:
-    """Whether a label is a name that the WHO 2022 cause list has and that of 2016 has not."""
-    name = _CODE_OF_WHO.sub("", normal(label))
-    return name in who_2022_map(age_group) and name not in cause_map(age_group)
+    """Whether a label, whole or as messages show it, is of the WHO 2022 list and not of that of 2016."""
+    return age_group in AGE_GROUPS and normal(visible(label.strip())) in _only_in_who_2022(age_group)
 
 
 def cause_rows(age_group: str) -> list[tuple[str, str]]:
@@ -157,7 +165,7 @@ class CauseList:
 
     def _standard(self, stillbirths: Stillbirths) -> tuple[dict[str, str], dict[str, str]]:
         """The standard names with their broad causes, and apart those that begin with a code of the WHO."""
-        names = who_2022_map(self.age_group) | cause_map(self.age_group)
+        names = {**who_2022_map(self.age_group), **cause_map(self.age_group)}
         names |= {normal(label): "other" for label in STILLBIRTHS if stillbirths == "other"}
         found = {name: cause for name, cause in names.items() if cause in self.broad}
         coded = {name: cause for name, cause in found.items() if _CODE_OF_WHO.match(name)}
@@ -198,8 +206,8 @@ class CauseList:
 
     def nearest(self, label: str, limit: int = 3) -> list[str]:
         """Known names that resemble the label or share its words, best first; may be empty."""
-        spelled = [name for name in nearest(label, self.known, limit)]
-        return list(dict.fromkeys([*spelled, *_of_same_words(label, self.known)]))[:limit]
+        found = [*nearest(label, self.known, limit), *_of_same_words(label, self.known)]
+        return list(dict.fromkeys(found))[:limit]
 
 
 def is_undetermined(label: str) -> bool:

@@ -1,4 +1,4 @@
-"""Codes and ranges of codes of ICD-10, such as P36.9 and A00-B99: which codes a range holds, which overlap."""
+"""Codes and ranges of codes of ICD-10, such as P36.9 and A00-B99: what a range holds, which overlap."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tasks.results import Named, Reason, named_from_json, reasons_to_json, split_flags
 from tasks.terms import FLAGS, Words, words
-from tasks.verdict.records import left_out_shares
+from tasks.verdict.records import Unplaced, left_out_shares
 from tasks.verdict.rules import VERDICTS, Severity, VerdictRules, worst
 from tasks.verdict.words import reasons_in_words
 
@@ -30,14 +30,17 @@ _STRATUM = "stratum"
 _FITS = ("strata", "rollups")  # tables with a row for each result
 
 
-def add_verdicts(tables: Mapping[str, pa.Table], rules: VerdictRules | None = None) -> dict[str, pa.Table]:
+def add_verdicts(
+    tables: Mapping[str, pa.Table], rules: VerdictRules | None = None, unplaced: Unplaced | None = None
+) -> dict[str, pa.Table]:
     """The tables with the columns verdict, verdict_reasons and verdict_codes in csmf, strata and rollups.
 
     tables: csmf, strata and records of whole strata (tasks/results/schema.py), or csmf and rollups of whole levels
     with the records of the strata below them, or both. Columns of these names are replaced.
+    unplaced: `unplaced_shares` of the whole run where `records` are of a part of it; None: from `records`.
     """
     rules = rules or VerdictRules()
-    judge = _Judge(tables, rules)
+    judge = _Judge(tables, rules, unplaced)
     judged = dict(tables)
     judged["csmf"] = _with_columns(tables["csmf"], judge.of_estimates(), words())
     for name in (name for name in _FITS if name in tables):
@@ -48,12 +51,14 @@ def add_verdicts(tables: Mapping[str, pa.Table], rules: VerdictRules | None = No
 class _Judge:
     """The reasons of every fit and every estimate of a set of whole strata."""
 
-    def __init__(self, tables: Mapping[str, pa.Table], rules: VerdictRules) -> None:
+    def __init__(
+        self, tables: Mapping[str, pa.Table], rules: VerdictRules, unplaced: Unplaced | None
+    ) -> None:
         self.rules = rules
         self.estimates = _rows(
             tables["csmf"], ("level", _STRATUM, "algorithm", "cause", "deaths", "status", "flags")
         )
-        self.left_out = left_out_shares(tables)
+        self.left_out = left_out_shares(tables, unplaced)
         self.deaths = self._deaths_behind()
         fits = (tables[name] for name in _FITS if name in tables)
         self.fits = {_key(fit): fit for table in fits for fit in _rows(table, _FIT_COLUMNS)}

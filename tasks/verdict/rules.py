@@ -94,6 +94,10 @@ class VerdictRules(BaseModel):
     rollup_incomplete: Severity = Field(
         default="with_caution", description="A total without some of its strata."
     )
+    who_2022_causes: Severity = Field(
+        default="with_caution",
+        description="Causes of the WHO 2022 list; the matrices were estimated on output for that of 2016.",
+    )
 
 
 def worst(verdicts: Iterable[str]) -> str:

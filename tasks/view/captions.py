@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tasks.results import ENSEMBLE, split_flags
+from tasks.results import ENSEMBLE, MANY_SET_ASIDE, split_flags
 from tasks.terms import FLAGS, NOTHING
 from tasks.view.units import SHOWN, Result, Unit
 from tasks.view.view import View
@@ -31,10 +31,22 @@ def inventory_name(view: View) -> str:
     return name if version in name else f"{name} {version}"
 
 
-def warnings(view: View) -> list[str]:
-    """What the reader must know before anything else: made-up matrices, missing results."""
+def set_aside(view: View) -> list[str]:
+    """How many records are in no result, where these are many; nothing else."""
     say = view.say
-    found = [say("report.illustrative")] if view.manifest["inventory"]["illustrative"] else []
+    of_request = view.records[view.records["reason"] != "algorithm_not_requested"]
+    received = int(of_request["records"].sum())
+    rejected = int(of_request.loc[of_request["disposition"] == "rejected", "records"].sum())
+    if rejected <= MANY_SET_ASIDE * received:
+        return []
+    share, numbers = say.percent(rejected / received), (say.number(rejected), say.number(received))
+    return [say("report.set_aside", rejected=numbers[0], received=numbers[1], share=share)]
+
+
+def warnings(view: View) -> list[str]:
+    """What the reader must know first: many records set aside, made-up matrices, missing results."""
+    say, found = view.say, set_aside(view)
+    found += [say("report.illustrative")] if view.manifest["inventory"]["illustrative"] else []
     if view.manifest["status"] == "failed":
         found.append(say("report.failed_all"))
     elif view.manifest["status"] != "complete":
