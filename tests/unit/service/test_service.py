@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from tasks.errors import InputError
 from tasks.request.model import CalibrationRequest, parse_request
 from tasks.request.values import Uri
 from tasks.service import automations
+from tasks.service.artifacts import algorithm_of, progress_key
 from tasks.service.client import (
     ENDED,
     LOST_STRATA_LABEL,
@@ -295,6 +297,24 @@ class TestFollow:
         assert shown == [10.0, 50.0, 100.0]
 
 
+class TestProgressKeys:
+    @given(st.sets(st.text(min_size=1), max_size=5))
+    def test_every_algorithm_has_a_key_of_its_own_that_gives_its_name_back(self, names: set[str]) -> None:
+        keys = [progress_key(name) for name in names]
+        assert len(set(keys)) == len(names)
+        assert all(re.fullmatch("[a-z0-9-]+", key) for key in keys)
+        assert {algorithm_of(key) for key in keys} == names
+
+    def test_names_that_differ_in_a_sign_only_do_not_share_a_key(self) -> None:
+        assert progress_key("eava") == "progress-eava"
+        assert progress_key("my_coder") == "progress-my-5f-coder"
+        assert progress_key("my-coder") == "progress-my--coder"
+
+    @pytest.mark.parametrize("key", ["progress-my-coder", "progress", "progress--ffffffff-"])
+    def test_a_key_that_was_made_otherwise_is_still_a_name(self, key: str) -> None:
+        assert algorithm_of(key) == key.removeprefix("progress-")
+
+
 class TestRetention:
     def test_the_newest_run_of_each_name_stays_however_old(self) -> None:
         runs = [
@@ -316,7 +336,9 @@ class TestRetention:
         assert remove_expired_inputs(str(tmp_path), timedelta(days=2), tomorrow) == [str(files[0])]
         assert [file.exists() for file in files] == [False, True]
 
-    @pytest.mark.parametrize("name", [".upload.csv", "_partial.csv", "_old/a.csv", ".sync/b.parquet", "notes"])
+    @pytest.mark.parametrize(
+        "name", [".upload.csv", "_partial.csv", "_old/a.csv", ".sync/b.parquet", "notes"]
+    )
     def test_old_files_that_no_run_reads_are_removed_too(self, name: str, tmp_path: Path) -> None:
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
