@@ -1,7 +1,7 @@
 """Runs on a Prefect server: submit, follow, watch and tidy them."""
 
-from tasks.service.automations import apply_automations
 from tasks.service.artifacts import progress_key
+from tasks.service.automations import apply_automations
 from tasks.service.client import (
     DEPLOYMENT,
     NEWER_INVENTORY,

@@ -64,9 +64,9 @@ def find_files(
 
 
 def every_file(uri: str) -> list[tuple[str, str]]:
-    """Name and path of every file at an address, by name: in a folder also those that are hidden or put beside.
+    """Name and path of every file at an address; in a folder also those that are hidden or put beside.
 
-    `find_files` leaves these out, but they may hold records too. Empty where nothing is there.
+    `find_files` leaves these out, but they may hold records too. None where nothing is there.
     """
     return [(name, path) for name, path, _ in _at(uri)]
 

@@ -221,7 +221,7 @@ class TestContent:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        everything = {field: "x.file" for field in addresses_of(CalibrationRequest)} | {
+        everything = dict.fromkeys(addresses_of(CalibrationRequest), "x.file") | {
             "input": {"uri": ["a.csv", "b.csv"]},
             "matrix": {"source": "champs-2025.csv"},
             "columns": {"strata": ["province"]},
