@@ -1,5 +1,6 @@
 """Runs on a Prefect server: submit, follow, watch and tidy them."""
 
+from tasks.service.artifacts import progress_key
 from tasks.service.automations import apply_automations
 from tasks.service.client import (
     DEPLOYMENT,
@@ -37,6 +38,7 @@ __all__ = [
     "examine",
     "follow",
     "input_content",
+    "progress_key",
     "record_results",
     "remove_expired_inputs",
     "remove_expired_runs",

@@ -33,6 +33,7 @@ from prefect.states import Cancelling
 
 from tasks.errors import InputError, ServiceError, StateError
 from tasks.request import CalibrationRequest
+from tasks.service.artifacts import algorithm_of
 
 DEPLOYMENT = "calibrate/calibrate"
 URGENT_QUEUE = "urgent"
@@ -280,7 +281,7 @@ class Server:
                 flow_run_id=ArtifactFilterFlowRunId(any_=[run]), type=ArtifactFilterType(any_=["progress"])
             )
         )
-        named = {(a.key or "progress").removeprefix("progress-"): float(str(a.data or 0)) for a in artifacts}
+        named = {algorithm_of(a.key or "progress"): float(str(a.data or 0)) for a in artifacts}
         return dict(sorted(named.items()))
 
     def _find(self, run: str) -> FlowRun:

@@ -342,7 +342,18 @@ def test_addresses_in_a_request_file_are_relative_to_the_file(tmp_path: Path) ->
     assert request.output == "results"
 
 
-@pytest.mark.parametrize("source", ["inventory", "illustrative", "champs-2.1"])
+@pytest.mark.parametrize(
+    "name", ["champs-2025.csv", "champs-2.1.json", "illustrative.csv", "inventory.parquet"]
+)
+def test_own_matrices_are_looked_for_beside_the_request_whatever_their_name(
+    tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(fields(matrix={"source": name})))
+    assert load_request(file).matrix.source == f"{tmp_path}/{name}"
+
+
+@pytest.mark.parametrize("source", ["inventory", "illustrative"])
 def test_named_matrices_are_no_addresses(tmp_path: Path, source: str) -> None:
     file = tmp_path / "request.json"
     file.write_text(json.dumps(fields(matrix={"source": source})))
