@@ -60,6 +60,7 @@ inline void refuse_unreachable(const AlgorithmData& data, int n, std::size_t alg
 // calibrated causes are constants; algorithms without deaths tell nothing and are left out.
 inline Layout make_layout(const Problem& problem) {
   const int n = problem.n_causes;
+  refuse_many_causes(n);
   Layout layout{n, problem.prior, std::vector<int>(n, 0), {}, {}, {}};
   for (std::size_t a = 0; a < problem.algorithms.size(); ++a) {
     const AlgorithmData& data = problem.algorithms[a];

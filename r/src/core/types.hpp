@@ -23,6 +23,9 @@ struct Problem {
   std::vector<double> prior;  // C, Dirichlet parameters of the CSMF
 };
 
+// The most causes that a problem may have.
+constexpr int most_causes = 64;
+
 struct Work {
   int draws = 4000;               // stored draws, equally weighted
   double effective_draws = 4000;  // bulk effective sample size asked for; tails: 0.4 of it
@@ -52,5 +55,10 @@ struct Fit {
 struct SamplingError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+inline void refuse_many_causes(int n) {
+  if (n <= most_causes) return;
+  throw SamplingError("a problem takes at most " + std::to_string(most_causes) + " causes, not " + std::to_string(n) + ": merge some");
+}
 
 }  // namespace vacal
