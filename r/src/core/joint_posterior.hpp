@@ -434,17 +434,8 @@ class JointPosterior {
 
   // Fractions that are free in the counts of an algorithm whose matrix is random: VA causes that it gives, less one.
   int freedom(int k) const {
-    bool random = false;
-    std::vector<char> open(c_, 0);
-    for (const MatrixRow& row : layout_.rows) {
-      if (row.algorithm != k) continue;
-      random = true;
-      for (int c = row.offset; c < row.offset + row.length; ++c) open[layout_.column[c]] = 1;
-    }
-    for (int i = 0; i < c_ * c_; ++i) {
-      if (layout_.constant[k][i] > 0) open[i % c_] = 1;
-    }
-    return random ? static_cast<int>(std::count(open.begin(), open.end(), 1)) - 1 : 0;
+    const bool random = std::any_of(layout_.rows.begin(), layout_.rows.end(), [k](const MatrixRow& row) { return row.algorithm == k; });
+    return random ? n_open_causes(layout_, k) - 1 : 0;
   }
 
   // Sets the weights w of the four strata from s on, their weighted counts, and phi plus the sum of these.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lanes.hpp"
+#include "linalg.hpp"
 #include "math.hpp"
 #include "special.hpp"
 
@@ -157,17 +158,12 @@ class StratumKernel {
         }
       }
     }
-    for (int i = 0; i < n; ++i) {  // Cholesky
-      for (int j = 0; j < i; ++j) {
-        Lanes sum = g_[i * n + j];
-        for (int l = 0; l < j; ++l) sum -= l_[i * n + l] * l_[j * n + l];
-        l_[i * n + j] = sum * inverse_diagonal_[j];
-      }
-      Lanes sum = g_[i * n + i];
-      for (int l = 0; l < i; ++l) sum -= l_[i * n + l] * l_[i * n + l];
-      l_[i * n + i] = root_of(larger(sum, Lanes(1e-12) * g_[i * n + i]));
-      inverse_diagonal_[i] = Lanes(1.0) / l_[i * n + i];
-    }
+    const auto root = [&](Lanes rest, int i) {
+      const Lanes diagonal = root_of(larger(rest, Lanes(1e-12) * g_[i * n + i]));
+      inverse_diagonal_[i] = Lanes(1.0) / diagonal;
+      return diagonal;
+    };
+    factorise(g_.data(), l_.data(), n, root, [&](Lanes rest, int j) { return rest * inverse_diagonal_[j]; });
   }
 
   void solve_lower(Lanes* x) const {  // L x = x

@@ -115,7 +115,7 @@ inline void summarise(Estimate& e, const std::vector<int>& causes, const std::ve
   p.swap(e.fit.p);
   for (double& x : p) {
     x *= share;
-    if (!std::isfinite(x)) throw std::runtime_error("the sampler returned a fraction that is not finite");
+    if (!std::isfinite(x)) throw std::logic_error("a fraction is not finite");
   }
   for (int c = 0; c < n; ++c) pass_through(e, c, cause_reasons[c]);
   const std::size_t q = settings.quantiles.size();
@@ -195,12 +195,14 @@ inline void fit_estimate(Estimate& e, const std::string& name, const Stratum& st
     summarise(e, causes, reasons, settings);
   } catch (const Stopped&) {
     throw;
-  } catch (const std::exception& error) {
+  } catch (const SamplingError& error) {
     Estimate failed = blank_estimate(e.counts, settings.quantiles.size());
     failed.lambda = e.lambda;
     failed.status = "failed";
     failed.reason = error.what();
     e = failed;
+  } catch (const std::exception& error) {
+    throw Defect("stratum '" + stratum.name + "', " + name, error);
   }
 }
 

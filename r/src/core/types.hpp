@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -54,6 +55,12 @@ struct Fit {
 // The data are impossible under the model, or the numbers broke down: no draws, and the reason in plain words.
 struct SamplingError : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+// An error of the engine itself, or of the machine: it ends the whole computation.
+struct Defect : std::runtime_error {
+  Defect(const std::string& where, const std::exception& error)
+      : std::runtime_error("defect of the engine, " + where + ": " + error.what()) {}
 };
 
 inline void refuse_many_causes(int n) {
