@@ -7,6 +7,7 @@
 
 // The routines that R code calls by .Call, each wrapped so that C++ exceptions become R errors.
 
+cpp11::writable::list constants_();
 cpp11::writable::list calibrate_batch_(cpp11::list batch, cpp11::list settings, int threads, SEXP progress);
 cpp11::writable::list calibrate_joint_(cpp11::list data, cpp11::list settings, int threads, SEXP progress);
 cpp11::writable::list sample_joint_(cpp11::list problem, cpp11::list work);
@@ -42,7 +43,8 @@ struct Routine<Function> {
   }
 };
 
-const R_CallMethodDef routines[] = {Routine<calibrate_batch_>::entry("calibrate_batch_"),
+const R_CallMethodDef routines[] = {Routine<constants_>::entry("constants_"),
+                                    Routine<calibrate_batch_>::entry("calibrate_batch_"),
                                     Routine<calibrate_joint_>::entry("calibrate_joint_"),
                                     Routine<sample_joint_>::entry("sample_joint_"),
                                     Routine<joint_density_>::entry("joint_density_"),

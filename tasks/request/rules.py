@@ -11,7 +11,7 @@ from pydantic_core import InitErrorDetails
 from tasks.request.fields import RequestFields
 from tasks.request.values import refuse
 from tasks.results import check_strata_columns
-from tasks.terms import code_range, normal, overlapping, show
+from tasks.terms import MOST_CAUSES, code_range, normal, overlapping, show
 
 Problem = tuple[tuple[str | int, ...], str]
 """Where a field stands in the request, and what is wrong with it."""
@@ -112,6 +112,12 @@ def _study_rules(request: RequestFields) -> Iterator[Problem]:
         return
     if not request.study_cause_map:
         yield ("study_cause_map",), "is empty: leave it out, or name the study's causes"
+    if len(request.study_cause_map) > MOST_CAUSES:
+        given = len(request.study_cause_map)
+        yield (
+            ("study_cause_map",),
+            f"names {given} causes; at most {MOST_CAUSES} can be calibrated: merge some",
+        )
     keys = [key.strip().casefold() for key in request.study_cause_map]
     for key in sorted({key for key in keys if keys.count(key) > 1}):
         yield ("study_cause_map",), f"{show(key)} is given more than once (upper and lower case are the same)"

@@ -25,7 +25,7 @@ from tasks.ingest import Tabulation
 from tasks.matrices import Inventory, MatrixEntry
 from tasks.request import CalibrationRequest
 from tasks.run.cost import chunk_size
-from tasks.terms import AGE_GROUPS, normal, show
+from tasks.terms import AGE_GROUPS, MOST_CAUSES, normal, show
 
 JOINT_SIZE = 20_000
 """Most strata x causes of a joint fit, as in the R package."""
@@ -139,6 +139,11 @@ def _group(
     broad = tuple(entries[0].causes)
     study = _study_causes(request.study_cause_map, broad)
     causes = broad if study is None else tuple(study)
+    if len(broad) > MOST_CAUSES:
+        raise InputError(
+            f"the misclassification matrices have {len(broad)} causes; at most {MOST_CAUSES} can be calibrated: "
+            "merge some"
+        )
     deaths = _array(counts, request.algorithms, causes)
     received = deaths.sum(axis=2, keepdims=True)
     batch = Batch(

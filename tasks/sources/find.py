@@ -96,7 +96,7 @@ def _expand(uri: str, algorithm: str | None, format: str | None) -> list[SourceF
     if not found:
         what = "no file fits this pattern" if _is_pattern(uri) else "there is no such file, or no file in it"
         raise InputError(f"{uri}: {what}")
-    require_all_allowed(uri, [f"s3://{p}" if uri.startswith("s3://") else p for p in paths])
+    require_all_allowed(uri, [f"s3://{p}" if uri.startswith("s3://") else p for _, p, _ in found])
     files, problems = [], []
     for name, path, below in found:
         kind = format or _format(path)

@@ -4,6 +4,7 @@ from tasks.terms.algorithms import ALIASES, alias_note, aliases_among, one_name
 from tasks.terms.causes import (
     AGE_GROUPS,
     BROAD_CAUSES,
+    MOST_CAUSES,
     STILLBIRTHS,
     UNDETERMINED,
     AgeGroup,
@@ -31,6 +32,7 @@ __all__ = [
     "FLAGS",
     "MAX_LABELS",
     "MISSING",
+    "MOST_CAUSES",
     "NOTHING",
     "OTHER",
     "STILLBIRTHS",

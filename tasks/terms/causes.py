@@ -52,6 +52,9 @@ BROAD_CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+MOST_CAUSES = 64
+"""The most causes that the R package calibrates together."""
+
 UNDETERMINED_VERSION = "1"
 UNDETERMINED = ("Unspecified", "Undetermined", "Unknown")
 """Labels that say that no cause could be determined: excluded from calibration, counted and reported.

@@ -13,6 +13,7 @@ from support.ingest_made import fields, problems_of
 from tasks.errors import InputError
 from tasks.request.model import CalibrationRequest, load_request, parse_request
 from tasks.settings import settings
+from tasks.terms.causes import MOST_CAUSES
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.*"))
 INLINE_ROWS = (
@@ -192,6 +193,10 @@ def test_what_changes_the_result_most_is_never_guessed(field: str) -> None:
             "do_not_calibrate.interva: 'interva' is not among the request's algorithms",
         ),
         ({"study_cause_map": {}}, "study_cause_map: is empty: leave it out, or name the study's causes"),
+        (
+            {"study_cause_map": {f"cause {i}": "pneumonia" for i in range(MOST_CAUSES + 1)}},
+            "study_cause_map: names 65 causes; at most 64 can be calibrated: merge some",
+        ),
         (
             {"roll_ups": [["province"]]},
             "roll_ups[1]: 'province' does not make strata here (those that do: none)",

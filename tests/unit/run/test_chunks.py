@@ -18,6 +18,7 @@ from tasks.matrices.model import Inventory, Matrix
 from tasks.request.model import CalibrationRequest, parse_request
 from tasks.run.chunks import even_ranges, split
 from tasks.run.cost import CHUNK_SECONDS, chunk_size, expected_seconds, run_seconds, time_limit
+from tasks.terms.causes import MOST_CAUSES
 
 CAUSES = ("infection", "prematurity", "other")
 ALPHA = np.array([[16.0, 2, 2], [3, 15, 2], [4, 4, 12]])
@@ -158,6 +159,18 @@ def test_causes_that_the_matrices_do_not_have_are_named() -> None:
     counts = [{**row, "cause": "malaria"} for row in table.counts.to_pylist()[:1]]
     with pytest.raises(InputError, match="have no 'malaria'"):
         split(replace(table, counts=pa.Table.from_pylist(counts)), inventory(), request())
+
+
+@pytest.mark.parametrize("sharing", ["per_stratum", "joint"])
+def test_matrices_of_more_causes_than_r_takes_are_refused_whatever_they_share(sharing: str) -> None:
+    def own(n: int) -> Inventory:
+        causes = (*CAUSES, *(f"c{i}" for i in range(n - len(CAUSES))))
+        return inventory(*(Matrix(None, a, None, "fixed", causes, np.eye(n)) for a in ("eava", "interva")))
+
+    asked = request(matrix={"source": "own.parquet", "type": "fixed"}, matrix_sharing=sharing)
+    assert len(split(tabulation(*PLACES[:1]), own(MOST_CAUSES), asked)[0].batch.causes) == MOST_CAUSES
+    with pytest.raises(InputError, match="have 65 causes; at most 64 can be calibrated: merge some"):
+        split(tabulation(*PLACES[:1]), own(MOST_CAUSES + 1), asked)
 
 
 def test_do_not_calibrate_by_algorithm_leaves_out_none_for_the_others() -> None:
