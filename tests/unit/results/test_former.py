@@ -105,8 +105,7 @@ def test_pages_exports_and_the_command_line_read_it(stored: Results, tmp_path: P
     ]
     assert max(place for cell in places for place in cell) < len(document["reasons"])
     assert "csmf" in openpyxl.load_workbook(io.BytesIO(excel_bytes(stored))).sheetnames
-    write_csv(stored, str(tmp_path / "csv"))
-    assert (tmp_path / "csv" / "csmf.csv").stat().st_size > 0
+    assert all(Path(file).stat().st_size for file in write_csv(stored, str(tmp_path / "csv")))
     mapping = read_mapping(json.dumps(MAPPING))
     assert len(dhis2_csv(stored, mapping).splitlines()) > 1
     shown = CliRunner().invoke(app, ["show", stored.uri])
