@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -148,7 +149,7 @@ def test_causes_of_the_who_2022_list_are_flagged_where_the_matrices_are_of_2016(
 ) -> None:
     made_up = load_inventory("illustrative")
     published = replace(made_up, id="champs-2.2", illustrative=False, verified=True)
-    monkeypatch.setattr("tasks.run.prepare.load_inventory", lambda _: published)
+    monkeypatch.setattr(sys.modules["tasks.run.prepare"], "load_inventory", lambda _: published)
     old = dict.fromkeys(CAUSES, 30)
     results = ran(
         asked(
