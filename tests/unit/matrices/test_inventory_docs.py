@@ -45,7 +45,7 @@ def test_every_column_of_ones_own_matrices_is_documented() -> None:
 def test_the_example_of_ones_own_matrices_can_be_used(tmp_path: Path) -> None:
     (example,) = [block for block in blocks(page("inventory.md")) if block.startswith("type,algorithm")]
     (tmp_path / "example.csv").write_text(example)
-    entry = load_inventory(str(tmp_path / "example.csv")).matrices("child", "my coder", "Mali", "prior")
+    entry = load_inventory(str(tmp_path / "example.csv")).matrices("child", "mycoder", "Mali", "prior")
     assert entry.values.tolist() == [[40, 5], [8, 30]]
 
 
