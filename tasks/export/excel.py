@@ -131,7 +131,7 @@ def _result_rows(view: View) -> Iterator[list[Any]]:
     for unit in view.units:
         missing = say("report.missing")
         place = [missing if value == MISSING else value for value in unit.values.values()]
-        where = [unit.country, *(None if value == ALL else value for value in place)]
+        where = [say.country(unit.country), *(None if value == ALL else value for value in place)]
         for result in unit.estimated:
             for row in result.rows:
                 ends = [row["q025"], row["q975"]] if trusts_interval(row) else [None, None]

@@ -80,7 +80,7 @@ def matrix_picture(result: Result, *, used: bool = True) -> Picture | None:
 
 def _inventory_unit(unit: Unit) -> str:
     say = unit.view.say
-    return say.pair(unit.country, say.or_plain(f"age_groups.{unit.age_group}"))
+    return say.pair(say.country(unit.country), say.or_plain(f"age_groups.{unit.age_group}"))
 
 
 def _used_title(weight: float | None, say: Words) -> str:

@@ -50,7 +50,7 @@ def _row(row: Mapping[str, Any], columns: Sequence[str], say: Words) -> list[str
     trusted = trusts_interval(row) and not _separate(row)
     interval = f"{_points(row['q025'], say)} \N{HORIZONTAL ELLIPSIS} {_points(row['q975'], say)}"
     return [
-        ", ".join([row["country"], group, *where]),
+        ", ".join([say.country(row["country"]), group, *where]),
         f"{row['reference']} \N{RIGHTWARDS ARROW} {row['compared']}",
         say.cause(row["cause"]),
         _points(row["difference"], say),

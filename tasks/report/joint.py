@@ -41,7 +41,7 @@ def _row(fit: Mapping[str, Any], columns: Sequence[str], say: Words) -> list[str
     phi = [fit[f"phi_{end}"] for end in ("mean", "q025", "q975")]
     spread = [_spread(value) for value in phi]
     return [
-        ", ".join([fit["country"], group, *where]),
+        ", ".join([say.country(fit["country"]), group, *where]),
         say.algorithm(fit["algorithm"]),
         say.number(fit["strata"]),
         " / ".join(say.decimal(fit[f"rhat_{of}"], 3) for of in ("nation", "strata")),

@@ -184,7 +184,7 @@ def summary_sentences(view: View) -> list[str]:
 
 def _card(unit: Unit, pictures: _Pictures) -> Card:
     say, main = unit.view.say, unit.main
-    subtitle = [say("report.deaths_received", number=say.number(unit.deaths))]
+    subtitle = [say("report.deaths_received", count=unit.deaths)]
     subtitle += [say("report.main_result", algorithm=main.name)] if main else []
     return Card(
         unit.label,

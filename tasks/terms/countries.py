@@ -113,6 +113,15 @@ def resolve_country(text: str) -> str:
         ) from None
 
 
+@cache
+def country_code(name: str) -> str | None:
+    """The two-letter ISO 3166 code of a country as `resolve_country` names it; None for any other text."""
+    codes = {
+        getattr(country, "common_name", country.name): country.alpha_2 for country in pycountry.countries
+    }
+    return codes.get(name)
+
+
 def nearest_countries(text: str, limit: int = 3) -> list[str]:
     """The `limit` country names spelled most like `text`, best first; never OTHER, which is no country."""
     candidates = {key: name for key, name in _names().items() if len(key) > 3 and name != OTHER}

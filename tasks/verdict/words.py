@@ -68,7 +68,7 @@ def _sentence(reason: Reason, say: Words) -> str:
         value, limit = _figures(reason, say, _OF_RULES[reason.rule])
         if reason.algorithms:
             return say(f"{key}_of", value=value, limit=limit, algorithm=_algorithms(reason, say))
-        return say(key, value=value, limit=limit)
+        return say(key, count=reason.value, value=value, limit=limit)
     if reason.rule in ("zero_causes", "algorithms_disagree"):
         return say(key, value=_causes(reason, say))
     if reason.rule == "no_result":

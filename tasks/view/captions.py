@@ -50,7 +50,7 @@ def warnings(view: View) -> list[str]:
     if view.manifest["status"] == "failed":
         found.append(say("report.failed_all"))
     elif view.manifest["status"] != "complete":
-        found.append(say("report.failed_part", number=say.number(view.missing.num_rows)))
+        found.append(say("report.failed_part", count=view.missing.num_rows))
     return found
 
 
@@ -139,14 +139,14 @@ def main_results(units: Iterable[Unit]) -> list[Result]:
 def group_title(view: View, units: Sequence[Unit]) -> str:
     """Country, age group and algorithms of units that are drawn together."""
     say = view.say
-    where = say.pair(units[0].country, say.or_plain(f"age_groups.{units[0].age_group}"))
+    where = say.pair(say.country(units[0].country), say.or_plain(f"age_groups.{units[0].age_group}"))
     return f"{where} · {say.listing(dict.fromkeys(main.name for main in main_results(units)))}"
 
 
 def unit_title(unit: Unit) -> str:
     """The unit and the deaths behind it."""
     say = unit.view.say
-    return f"{unit.label} · " + say("report.deaths_received", number=say.number(unit.deaths))
+    return f"{unit.label} · " + say("report.deaths_received", count=unit.deaths)
 
 
 def run_verdict(units: Iterable[Unit]) -> str:

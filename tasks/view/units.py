@@ -52,14 +52,17 @@ class Unit:
     @property
     def place(self) -> str:
         """The unit without its age group, as in `Mozambique, Nampula, 2023`."""
-        missing = self.view.say("report.missing")
-        shown = (missing if value == MISSING else value for value in self.differing)
-        return ", ".join([self.country, *shown])
+        return ", ".join([self.view.say.country(self.country), *self._within])
 
     @property
     def name(self) -> str:
         """The unit within its country and age group, as in `Nampula, 2023`; the country of the whole."""
-        return self.place.removeprefix(self.country).removeprefix(", ") or self.country
+        return ", ".join(self._within) or self.view.say.country(self.country)
+
+    @property
+    def _within(self) -> tuple[str, ...]:
+        missing = self.view.say("report.missing")
+        return tuple(missing if value == MISSING else value for value in self.differing)
 
     @property
     def label(self) -> str:

@@ -373,7 +373,8 @@ def test_missing_results_are_listed_with_their_reason(runs, pages):
     rows = page.table("Results that are missing")["rows"]
     assert len(rows) == len(failed) > 0
     assert {cells[3] for cells in rows} == set(failed["reason"])
-    assert f"{len(failed)} results are missing" in " ".join(page.text)
+    missing = "1 result is missing" if len(failed) == 1 else f"{len(failed)} results are missing"
+    assert missing in " ".join(page.text)
 
 
 def test_options_and_rules_are_said_in_words_and_as_the_request_spells_them(pages):
