@@ -20,7 +20,7 @@ pytest_plugins = ["support.s3"]
 KILLS = {"folder": 25, "s3": 6}
 
 
-@pytest.fixture(params=KILLS)
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.s3)])
 def place(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
