@@ -59,6 +59,7 @@ struct CommonFit {
   int impossible = 0;      // how many draws these are
   double correlation = 0;  // largest over coordinates, of the chains half way with their ends: what they still remember
   double acceptance = 0;
+  std::vector<double> log_likelihood;  // by draw: of the counts, their fractions averaged over the prior; an estimate
 };
 
 inline bool is_on(const LaneMask& mask, int lane) { return (lane < 2 ? mask.low : mask.high)[lane & 1] != 0; }

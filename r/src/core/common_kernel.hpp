@@ -8,6 +8,7 @@
 #include "common_draws.hpp"
 #include "lanes.hpp"
 #include "math.hpp"
+#include "special.hpp"
 
 namespace vacal::common {
 
@@ -89,6 +90,22 @@ class Kernel {
       by_z[i] = by_x * slope_[i] - bend_[i] * left * (Lanes(1.0) - left) / slope_[i];
     }
     solve_lower(by_z);
+  }
+
+  // What evaluate() leaves out: the log-likelihood of the counts averaged over the prior is this plus the log of the
+  // integral of exp(evaluate()) over z.
+  Lanes log_constant() const {
+    Lanes sum = 0.0, b = 0.0;
+    for (int i = 0; i < c(); ++i) {
+      sum += log_of(per_diagonal_[i]);
+      b += b_[i];
+      for (int lane = 0; lane < Lanes::size; ++lane) sum.set(lane, sum[lane] - log_gamma(b_[i][lane]));
+    }
+    for (int lane = 0; lane < Lanes::size; ++lane) {
+      const double n = total_[lane];
+      sum.set(lane, sum[lane] + log_gamma(b[lane]) - log_gamma(n) + n * log_of(n));
+    }
+    return sum;
   }
 
   // Of the point at which evaluate() was last called.

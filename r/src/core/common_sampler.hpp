@@ -33,11 +33,25 @@ class InnerChains {
     z_ = next_;
     kernel.fractions(p_.data());
     accepted_ = 0.0;
+    top_ = value_ - proposal_;
+    weights_ = 1.0;
+    proposals_ = 1;
   }
 
   void independence_step(std::vector<Rng>& rngs) {
     const Lanes proposal = propose(rngs), value = kernel.evaluate(next_.data());
-    accept(value - proposal - (value_ - proposal_), value, rngs);
+    const Lanes weight = value - proposal, top = larger(top_, weight);
+    weights_ = weights_ * exp_of(top_ - top) + exp_of(weight - top);
+    top_ = top;
+    ++proposals_;
+    accept(weight - (value_ - proposal_), value, rngs);
+  }
+
+  // Log of the integral of exp(evaluate()) over z, by the weights of the proposals so far.
+  Lanes log_integral() const {
+    const double normaliser = log_gamma(0.5 * (work_.degrees + n_)) - log_gamma(0.5 * work_.degrees) -
+                              0.5 * n_ * log_of(work_.degrees * 3.14159265358979323846);
+    return top_ + log_of(weights_) - Lanes(log_of(static_cast<double>(proposals_)) + normaliser);
   }
 
   void trajectory(std::vector<Rng>& rngs) {
@@ -108,6 +122,8 @@ class InnerChains {
   InnerWork work_;
   int n_;
   Lanes value_ = 0.0, proposal_ = 0.0, accepted_ = 0.0;
+  Lanes top_ = 0.0, weights_ = 0.0;  // log of the largest weight; sum of weights relative to it
+  int proposals_ = 0;
   std::vector<Lanes> z_, next_, momentum_, gradient_, p_, next_p_;
 };
 
@@ -151,6 +167,7 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
   std::vector<Lanes> prior_lanes(n), middle(n);
   CommonFit fit;
   fit.p.assign(static_cast<std::size_t>(matrices.draws()) * n, std::numeric_limits<double>::quiet_NaN());
+  fit.log_likelihood.assign(matrices.draws(), -std::numeric_limits<double>::infinity());
   for (int b = 0; b < matrices.blocks(); ++b) {
     std::vector<Rng> rngs;
     for (int lane = 0; lane < Lanes::size; ++lane) {
@@ -167,6 +184,7 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
       chains.trajectory(rngs);
       chains.independence_step(rngs);
     }
+    const Lanes log_likelihood = chains.log_integral() + chains.kernel.log_constant();
     for (int lane = 0; lane < Lanes::size && b * Lanes::size + lane < matrices.draws(); ++lane) {
       const int d = b * Lanes::size + lane;
       if (!is_on(found, lane)) {
@@ -174,6 +192,7 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
         continue;
       }
       fit.acceptance += chains.accepted()[lane];
+      fit.log_likelihood[d] = log_likelihood[lane];
       for (int i = 0; i < n; ++i) {
         fit.p[static_cast<std::size_t>(d) * n + i] = chains.p()[i][lane];
         half_way.add(i, middle[i][lane], chains.z()[i][lane]);
@@ -190,6 +209,7 @@ inline CommonFit draw_prior(const MatrixDraws& matrices, const double* prior, co
   const int n = matrices.causes();
   CommonFit fit;
   fit.acceptance = 1;
+  fit.log_likelihood.assign(matrices.draws(), 0.0);
   std::vector<double> log_y(n);
   for (int d = 0; d < matrices.draws(); ++d) {
     Rng rng(key, static_cast<std::uint64_t>(d));
