@@ -47,10 +47,10 @@ class MatrixDraws {
 
 // Of every draw's chain: independence steps first, then rounds of a short Hamiltonian trajectory and one independence step.
 struct InnerWork {
-  int first = 12;
-  int rounds = 6;
+  int first = 8;
+  int rounds = 8;
   int leaps = 3;         // of a trajectory
-  double length = 0.75;  // of a leap, in units of the distribution's scale
+  double length = 0.6;   // of a leap, in units of the distribution's scale
   double degrees = 16;   // of freedom of independence proposals
 };
 

@@ -7,51 +7,48 @@
 #include <vector>
 
 #include "common_draws.hpp"
-#include "common_kernel.hpp"
+#include "common_chart.hpp"
 #include "rng.hpp"
 #include "types.hpp"
 
 namespace vacal::common {
 
-// Short Markov chains for four draws at once, in the kernel's coordinates: independence Metropolis steps (Tierney 1994)
-// with multivariate t proposals find the bulk of the distribution, Hamiltonian trajectories (Neal 2011) move within it.
-// Every lane has random numbers of its own.
+// Short Markov chains for four draws at once, in a chart's coordinates: independence Metropolis steps (Tierney 1994), which
+// choose the absent causes and propose from a multivariate t in the chart of their region, and Hamiltonian trajectories
+// (Neal 2011) within a region. Every lane has random numbers of its own.
 template <int Width>
 class InnerChains {
  public:
   InnerChains(int causes, int algorithms, const InnerWork& work)
-      : kernel(causes, algorithms), work_(work), n_(causes) {
+      : work_(work), n_(causes), whole_(causes, algorithms), here_(whole_), there_(whole_), absent_(causes) {
     for (auto* v : {&z_, &next_, &momentum_, &gradient_, &p_, &next_p_}) v->assign(n_, Lanes(0.0));
   }
 
-  Kernel<Width> kernel;
-
-  // The chains' first state is a proposal; the kernel has been placed.
-  void start(std::vector<Rng>& rngs) {
+  // Places the charts and starts the chains at a proposal. The mask says where the matrices can produce the counts.
+  LaneMask start(const Lanes* m, const double* counts, const Lanes* prior, std::vector<Rng>& rngs) {
+    const LaneMask found = whole_.place(m, counts, prior);
+    here_ = there_ = whole_;
     proposal_ = propose(rngs);
-    value_ = kernel.evaluate(next_.data());
+    value_ = there_.evaluate(next_.data());
+    here_.take(every_lane(), there_);
     z_ = next_;
-    kernel.fractions(p_.data());
+    there_.fractions(p_.data());
     accepted_ = 0.0;
     top_ = value_ - proposal_;
     weights_ = 1.0;
     proposals_ = 1;
+    return found;
   }
 
   void independence_step(std::vector<Rng>& rngs) {
-    const Lanes proposal = propose(rngs), value = kernel.evaluate(next_.data());
+    const Lanes proposal = propose(rngs), value = there_.evaluate(next_.data());
     const Lanes weight = value - proposal, top = larger(top_, weight);
     weights_ = weights_ * exp_of(top_ - top) + exp_of(weight - top);
     top_ = top;
     ++proposals_;
-    accept(weight - (value_ - proposal_), value, rngs);
-  }
-
-  // Log of the integral of exp(evaluate()) over z, by the weights of the proposals so far.
-  Lanes log_integral() const {
-    const double normaliser = log_gamma(0.5 * (work_.degrees + n_)) - log_gamma(0.5 * work_.degrees) -
-                              0.5 * n_ * log_of(work_.degrees * 3.14159265358979323846);
-    return top_ + log_of(weights_) - Lanes(log_of(static_cast<double>(proposals_)) + normaliser);
+    there_.fractions(next_p_.data());
+    const LaneMask moves = accept(weight - (value_ - proposal_), value, proposal, rngs);
+    if (whole_.any_doubtful()) here_.take(moves, there_);
   }
 
   void trajectory(std::vector<Rng>& rngs) {
@@ -62,65 +59,103 @@ class InnerChains {
     }
     for (int i = 0; i < n_; ++i) before += momentum_[i] * momentum_[i];
     next_ = z_;
-    kernel.evaluate(next_.data());
+    here_.evaluate(next_.data());
     Lanes value;
     push(Lanes(0.5) * length);
     for (int leap = 1;; ++leap) {
       for (int i = 0; i < n_; ++i) next_[i] += length * momentum_[i];
-      value = kernel.evaluate(next_.data());
+      value = here_.evaluate(next_.data());
       if (leap == work_.leaps) break;
       push(length);
     }
     push(Lanes(0.5) * length);
     for (int i = 0; i < n_; ++i) after += momentum_[i] * momentum_[i];
-    accept(value - value_ + Lanes(0.5) * (before - after), value, rngs);
+    here_.fractions(next_p_.data());
+    accept(value - value_ + Lanes(0.5) * (before - after), value, log_proposal(next_, log_choice(here_)), rngs);
   }
 
+  // Log of the counts' likelihood averaged over the prior, by the weights of the proposals so far.
+  Lanes log_likelihood() const {
+    const double normaliser = log_gamma(0.5 * (work_.degrees + n_)) - log_gamma(0.5 * work_.degrees) -
+                              0.5 * n_ * log_of(work_.degrees * 3.14159265358979323846);
+    return top_ + log_of(weights_) - Lanes(log_of(static_cast<double>(proposals_)) + normaliser) + whole_.log_constant();
+  }
+
+  // What a doubtful cause's absence has beyond what was expected of it; 0 for others.
+  double surprise(int i, int lane) const {
+    return here_.doubtful(i, lane) ? here_.absent(i, lane) - here_.absence(i, lane) : 0;
+  }
   const std::vector<Lanes>& z() const { return z_; }
   const std::vector<Lanes>& p() const { return p_; }
   Lanes accepted() const { return accepted_; }
 
  private:
-  // Sets next_; its log-density under the proposal.
+  static LaneMask every_lane() { return {PairBits{-1, -1}, PairBits{-1, -1}}; }
+
+  // Sets next_ and its chart there_; the log-density of the proposal.
   Lanes propose(std::vector<Rng>& rngs) {
+    if (whole_.any_doubtful()) {
+      for (int i = 0; i < n_; ++i) {
+        for (int lane = 0; lane < Lanes::size; ++lane) {
+          absent_[i].set(lane, whole_.doubtful(i, lane) && rngs[lane].uniform() < whole_.absence(i, lane));
+        }
+      }
+      there_.enter(whole_, absent_);
+    }
     Lanes scale = 1.0;
     for (int lane = 0; lane < Lanes::size; ++lane) {
       for (int i = 0; i < n_; ++i) next_[i].set(lane, rngs[lane].normal());
       scale.set(lane, std::sqrt(0.5 * work_.degrees / rngs[lane].gamma(0.5 * work_.degrees)));
     }
     for (int i = 0; i < n_; ++i) next_[i] *= scale;
-    return log_proposal(next_);
+    return log_proposal(next_, log_choice(there_));
   }
 
-  Lanes log_proposal(const std::vector<Lanes>& z) const {
+  // Log-probability with which a proposal takes this region.
+  Lanes log_choice(const Chart<Width>& chart) const {
+    Lanes sum = 0.0;
+    if (!whole_.any_doubtful()) return sum;
+    for (int i = 0; i < n_; ++i) {
+      for (int lane = 0; lane < Lanes::size; ++lane) {
+        if (!whole_.doubtful(i, lane)) continue;
+        const double share = whole_.absence(i, lane);
+        sum.set(lane, sum[lane] + log_of(chart.absent(i, lane) ? share : 1 - share));
+      }
+    }
+    return sum;
+  }
+
+  Lanes log_proposal(const std::vector<Lanes>& z, Lanes log_choice) const {
     Lanes square = 0.0;
     for (int i = 0; i < n_; ++i) square += z[i] * z[i];
-    return Lanes(-0.5 * (work_.degrees + n_)) * log_of(Lanes(1.0) + square * Lanes(1 / work_.degrees));
+    return log_choice - Lanes(0.5 * (work_.degrees + n_)) * log_of(Lanes(1.0) + square * Lanes(1 / work_.degrees));
   }
 
   void push(Lanes length) {
-    kernel.differentiate(gradient_.data());
+    here_.differentiate(gradient_.data());
     for (int i = 0; i < n_; ++i) momentum_[i] += length * gradient_[i];
   }
 
-  void accept(Lanes log_ratio, Lanes value, std::vector<Rng>& rngs) {
+  LaneMask accept(Lanes log_ratio, Lanes value, Lanes proposal, std::vector<Rng>& rngs) {
     LaneMask moves;
     for (int lane = 0; lane < Lanes::size; ++lane) {
       const bool move = log_of(rngs[lane].uniform()) < log_ratio[lane];
       moves.set(lane, move);
       accepted_.set(lane, accepted_[lane] + move);
     }
-    kernel.fractions(next_p_.data());
     value_ = choose(moves, value_, value);
-    proposal_ = choose(moves, proposal_, log_proposal(next_));
+    proposal_ = choose(moves, proposal_, proposal);
     for (int i = 0; i < n_; ++i) {
       z_[i] = choose(moves, z_[i], next_[i]);
       p_[i] = choose(moves, p_[i], next_p_[i]);
     }
+    return moves;
   }
 
   InnerWork work_;
   int n_;
+  Chart<Width> whole_, here_, there_;  // no cause absent; the chains' regions; the proposals'
+  std::vector<LaneMask> absent_;
   Lanes value_ = 0.0, proposal_ = 0.0, accepted_ = 0.0;
   Lanes top_ = 0.0, weights_ = 0.0;  // log of the largest weight; sum of weights relative to it
   int proposals_ = 0;
@@ -163,8 +198,8 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
   constexpr std::uint64_t stream = 0x636F6D6D6F6E0000ULL;
   const int n = matrices.causes();
   InnerChains<Width> chains(n, matrices.algorithms(), work);
-  HalfWay half_way(n);
-  std::vector<Lanes> prior_lanes(n), middle(n);
+  HalfWay half_way(n + 1);
+  std::vector<Lanes> prior_lanes(n), middle(n), surprise(n);
   CommonFit fit;
   fit.p.assign(static_cast<std::size_t>(matrices.draws()) * n, std::numeric_limits<double>::quiet_NaN());
   fit.log_likelihood.assign(matrices.draws(), -std::numeric_limits<double>::infinity());
@@ -175,16 +210,19 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
       rngs.emplace_back(key, stream + d);
       for (int i = 0; i < n; ++i) prior_lanes[i].set(lane, prior[d * n + i]);
     }
-    const LaneMask found = chains.kernel.place(matrices.block(b), counts, prior_lanes.data());
-    chains.start(rngs);
+    const LaneMask found = chains.start(matrices.block(b), counts, prior_lanes.data(), rngs);
     for (int step = 0; step < work.first; ++step) chains.independence_step(rngs);
-    middle = chains.z();
     for (int round = 0; round < work.rounds; ++round) {
-      if (2 * round == work.rounds || 2 * round == work.rounds + 1) middle = chains.z();
+      if (round == work.rounds / 2) {
+        middle = chains.z();
+        for (int i = 0; i < n; ++i) {
+          for (int lane = 0; lane < Lanes::size; ++lane) surprise[i].set(lane, chains.surprise(i, lane));
+        }
+      }
       chains.trajectory(rngs);
       chains.independence_step(rngs);
     }
-    const Lanes log_likelihood = chains.log_integral() + chains.kernel.log_constant();
+    const Lanes log_likelihood = chains.log_likelihood();
     for (int lane = 0; lane < Lanes::size && b * Lanes::size + lane < matrices.draws(); ++lane) {
       const int d = b * Lanes::size + lane;
       if (!is_on(found, lane)) {
@@ -196,6 +234,7 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
       for (int i = 0; i < n; ++i) {
         fit.p[static_cast<std::size_t>(d) * n + i] = chains.p()[i][lane];
         half_way.add(i, middle[i][lane], chains.z()[i][lane]);
+        if (surprise[i][lane] != 0) half_way.add(n, surprise[i][lane], chains.surprise(i, lane));
       }
     }
   }

@@ -23,31 +23,83 @@ namespace vacal::common {
 // A gamma variable of small shape b has log y spread over 1 / b to the left: it is bent by T(t) = t - bend log(1 + exp(-t)),
 // bend = 1 / (b (1 + b)), which makes the scale of t about 1 for every b. Then
 //   x_i = log y^_i - 1 + T_i(t_i),   t_i = l_i - (l_i / (1 + 2 b_i)) b~_i / G_ii + (L'^-1 z)_i,   T_i(l_i) about 1:
-// where the counts tell much t is centred at y^, where they tell nothing at the prior. Nothing here looks across lanes.
-// Width is C, or 0 for a number of causes known at run time only.
+// where the counts tell much t is centred at y^, where they tell nothing at the prior.
+//
+// Where b_i is small, the distribution may have one part in which cause i is there, around y^_i, and one in which it is
+// absent (y_i below a border, down to 0), with little between. Such a cause is doubtful. Every set of absent causes is a
+// region of its own with a chart of its own: Newton's method without them, and their t_i placed as by the prior alone,
+// below the border. A point outside the chart's region has no density.
+// Nothing here looks across lanes. Width is C, or 0 for a number of causes known at run time only.
 template <int Width>
-class Kernel {
+class Chart {
  public:
-  Kernel(int causes, int algorithms) : c_(causes), k_(algorithms) {
-    for (auto* v : {&b_, &firm_, &bend_, &centre_, &y_, &log_y_, &r_, &per_diagonal_, &v_, &x_, &new_y_, &share_left_, &slope_, &back_}) v->assign(c_, Lanes(1.0));
+  Chart(int causes, int algorithms) : c_(causes), k_(algorithms) {
+    for (auto* v : {&b_, &firm_, &bend_, &level_at_, &centre_, &y_, &log_y_, &r_, &per_diagonal_, &v_, &x_, &new_y_, &share_left_,
+                    &slope_, &back_, &w_, &border_, &absence_}) {
+      v->assign(c_, Lanes(1.0));
+    }
     for (auto* v : {&g_, &l_}) v->assign(c_ * c_, Lanes(0.0));
-    w_.assign(c_, Lanes(0.0));
+    absent_.assign(c_, LaneMask());
+    doubtful_.assign(c_, LaneMask());
   }
 
-  int causes() const { return c(); }
-
-  // Goes to the mode of four draws: m as in a block of MatrixDraws, counts K x C, prior C. The mask says in which lanes
-  // it was found; where it was not, the matrix cannot produce the counts.
+  // Goes to the modes of four draws, where no cause is absent: m as in a block of MatrixDraws, counts K x C, prior C. The
+  // mask says in which lanes they were found; where they were not, the matrix cannot produce the counts.
   LaneMask place(const Lanes* m, const double* counts, const Lanes* prior) {
     m_ = m;
     counts_ = counts;
     set_prior(prior);
+    std::fill(absent_.begin(), absent_.end(), LaneMask());
+    std::fill(doubtful_.begin(), doubtful_.end(), LaneMask());
+    any_doubtful_ = false;
     set_start();
-    return find_mode();
+    const LaneMask found = find_mode();
+    const Chart whole = *this;
+    for (int i = 0; i < c(); ++i) find_doubt(whole, i);
+    return found;
   }
 
-  // Log-density of z up to a constant, whose p is then fractions().
+  bool any_doubtful() const { return any_doubtful_; }
+  bool doubtful(int i, int lane) const { return is_on(doubtful_[i], lane); }
+  bool absent(int i, int lane) const { return is_on(absent_[i], lane); }
+  double absence(int i, int lane) const { return absence_[i][lane]; }  // about the probability that a doubtful cause is absent
+
+  // Goes to the region in which these causes are absent; `whole` is a placed chart.
+  void enter(const Chart& whole, const std::vector<LaneMask>& absent) {
+    take(LaneMask{both_bits(-1), both_bits(-1)}, whole);
+    absent_ = absent;
+    for (int i = 0; i < c(); ++i) y_[i] = choose(absent_[i], y_[i], Lanes(1e-3) * exp_of(border_[i]));
+    find_mode();
+  }
+
+  // The other chart of the same draws in the lanes of the mask.
+  void take(const LaneMask& mask, const Chart& other) {
+    for (int i = 0; i < c(); ++i) {
+      y_[i] = choose(mask, y_[i], other.y_[i]);
+      log_y_[i] = choose(mask, log_y_[i], other.log_y_[i]);
+      centre_[i] = choose(mask, centre_[i], other.centre_[i]);
+      per_diagonal_[i] = choose(mask, per_diagonal_[i], other.per_diagonal_[i]);
+      absent_[i].low = mask.low ? other.absent_[i].low : absent_[i].low;
+      absent_[i].high = mask.high ? other.absent_[i].high : absent_[i].high;
+      for (int l = 0; l < i; ++l) l_[i * c() + l] = choose(mask, l_[i * c() + l], other.l_[i * c() + l]);
+    }
+    log_scale_ = choose(mask, log_scale_, other.log_scale_);
+  }
+
+  // Log-density of z up to a constant, the same in all regions; outside the chart's region very low.
   Lanes evaluate(const Lanes* z) {
+    Lanes value = log_density(z);
+    if (!any_doubtful_) return value;
+    for (int i = 0; i < c(); ++i) {
+      const LaneMask below = above_zero(border_[i] - x_[i]);
+      const LaneMask strays{(below.low ^ absent_[i].low) & doubtful_[i].low, (below.high ^ absent_[i].high) & doubtful_[i].high};
+      value = choose(strays, value, Lanes(-1e30));
+    }
+    return value;
+  }
+
+ private:
+  Lanes log_density(const Lanes* z) {
     const int n = c();
     std::copy(z, z + n, v_.begin());
     solve_upper(v_.data());
@@ -62,7 +114,7 @@ class Kernel {
       sum += b_[i] * x_[i];
       sum_y += new_y_[i] = exp_of(x_[i]);
     }
-    sum += log_of(slopes) - total_ * sum_y;
+    sum += log_scale_ + log_of(slopes) - total_ * sum_y;
     for (int k = 0; k < k_; ++k) {
       for (int j = 0; j < n; ++j) {
         const double a = counts_[k * n + j];
@@ -72,6 +124,7 @@ class Kernel {
     return sum;
   }
 
+ public:
   // The gradient by z of evaluate(), at the point of its last call.
   void differentiate(Lanes* by_z) {
     const int n = c();
@@ -97,7 +150,6 @@ class Kernel {
   Lanes log_constant() const {
     Lanes sum = 0.0, b = 0.0;
     for (int i = 0; i < c(); ++i) {
-      sum += log_of(per_diagonal_[i]);
       b += b_[i];
       for (int lane = 0; lane < Lanes::size; ++lane) sum.set(lane, sum[lane] - log_gamma(b_[i][lane]));
     }
@@ -136,6 +188,7 @@ class Kernel {
       const Lanes b = b_[i] = prior[i];
       bend_[i] = Lanes(1.0) / (b * (Lanes(1.0) + b));
       firm_[i] = root_of(b * b + Lanes(0.25));
+      level_at_[i] = level_at(bend_[i]);
       total_ += b;
       firm_total_ += firm_[i];
     }
@@ -179,6 +232,13 @@ class Kernel {
           for (int l = 0; l <= i; ++l) g_[i * n + l] += wa * w_[l];
         }
       }
+    }
+    for (int i = 0; i < n; ++i) {  // nothing is known of absent causes but the prior
+      r_[i] = choose(absent_[i], r_[i], Lanes(0.0));
+      for (int l = 0; l < i; ++l) {
+        g_[i * n + l] = choose(absent_[l], choose(absent_[i], g_[i * n + l], Lanes(0.0)), Lanes(0.0));
+      }
+      g_[i * n + i] = choose(absent_[i], g_[i * n + i], firm_[i]);
     }
     factorise();
   }
@@ -254,12 +314,53 @@ class Kernel {
   }
 
   void set_centre() {
+    log_scale_ = 0.0;
     for (int i = 0; i < c(); ++i) {
-      const Lanes l = level_at(bend_[i]);
-      centre_[i] = l - l / (Lanes(1.0) + Lanes(2.0) * b_[i]) * firm_[i] / g_[i * c() + i];
-      log_y_[i] = log_of(y_[i]) - Lanes(1.0);
+      centre_[i] = level_at_[i] - level_at_[i] / (Lanes(1.0) + Lanes(2.0) * b_[i]) * firm_[i] / g_[i * c() + i];
+      log_y_[i] = choose(absent_[i], log_of(y_[i]), border_[i]) - Lanes(1.0);
+      log_scale_ += log_of(per_diagonal_[i]);
     }
   }
+
+  // Whether cause i is doubtful: its prior is small, the counts speak for it, but not beyond doubt. With rho the number of
+  // standard deviations that y^_i is away from 0, the log odds of absence are at first guessed to be
+  // -rho^2 / 2 - log(b_i) + log(rho / sqrt(2 pi)); then found by the heights of both regions' peaks.
+  void find_doubt(const Chart& whole, int i) {
+    constexpr double small = 0.5, least_odds = -6;
+    bool any_small = false;
+    for (int lane = 0; lane < Lanes::size; ++lane) any_small = any_small || b_[i][lane] < small;
+    if (!any_small) return;
+    std::fill(v_.begin(), v_.end(), Lanes(0.0));
+    v_[i] = 1.0;
+    whole.solve_lower(v_.data());
+    Lanes variance = 0.0;
+    for (int l = i; l < c(); ++l) variance += v_[l] * v_[l];
+    std::vector<LaneMask> absent(c());
+    bool any = false;
+    for (int lane = 0; lane < Lanes::size; ++lane) {
+      const double square = 1 / variance[lane], rho = std::sqrt(square), b = b_[i][lane];
+      const double odds = -0.5 * square - log_of(b) + log_of(0.4 * rho);
+      const bool on = b < small && rho > 1 && odds > least_odds;
+      absent[i].set(lane, on);
+      any = any || on;
+      border_[i].set(lane, log_of(whole.y_[i][lane]) - std::min(2.0, std::max(1.0, 3 / rho)));
+    }
+    if (!any) return;
+    const std::vector<Lanes> peak(c(), Lanes(0.0));
+    const Lanes there = log_density(peak.data());
+    enter(whole, absent);
+    const Lanes gain = log_density(peak.data()) - there;
+    take(LaneMask{both_bits(-1), both_bits(-1)}, whole);
+    for (int lane = 0; lane < Lanes::size; ++lane) {
+      const double share = 1 / (1 + exp_of(-gain[lane]));
+      absence_[i].set(lane, std::min(0.98, std::max(0.02, share)));
+      const bool on = is_on(absent[i], lane) && share > 1e-4;
+      doubtful_[i].set(lane, on);
+      any_doubtful_ = any_doubtful_ || on;
+    }
+  }
+
+  static PairBits both_bits(std::int64_t x) { return PairBits{x, x}; }
 
   // About where T(t) = 1: Newton's method, which comes from the left as T is concave.
   static Lanes level_at(Lanes bend) {
@@ -280,6 +381,10 @@ class Kernel {
   const double* counts_ = nullptr;
   Lanes total_ = 0.0, firm_total_ = 0.0;
   std::vector<Lanes> b_, firm_, bend_, centre_, y_, log_y_, r_, per_diagonal_, v_, x_, new_y_, w_, share_left_, slope_, back_;
+  std::vector<Lanes> level_at_, border_, absence_;
+  std::vector<LaneMask> absent_, doubtful_;
+  bool any_doubtful_ = false;
+  Lanes log_scale_ = 0.0;
   std::vector<Lanes> g_, l_;
 };
 
