@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -35,7 +36,7 @@ class Chart {
  public:
   Chart(int causes, int algorithms) : c_(causes), k_(algorithms) {
     for (auto* v : {&b_, &firm_, &bend_, &level_at_, &centre_, &y_, &log_y_, &r_, &per_diagonal_, &v_, &x_, &new_y_, &share_left_,
-                    &slope_, &back_, &w_, &border_, &absence_}) {
+                    &slope_, &back_, &w_, &border_}) {
       v->assign(c_, Lanes(1.0));
     }
     for (auto* v : {&g_, &l_}) v->assign(c_ * c_, Lanes(0.0));
@@ -54,15 +55,20 @@ class Chart {
     any_doubtful_ = false;
     set_start();
     const LaneMask found = find_mode();
-    const Chart whole = *this;
-    for (int i = 0; i < c(); ++i) find_doubt(whole, i);
+    for (int lane = 0; lane < Lanes::size; ++lane) find_doubts(lane);
     return found;
   }
 
+  static constexpr std::size_t most_doubts = 5;
   bool any_doubtful() const { return any_doubtful_; }
-  bool doubtful(int i, int lane) const { return is_on(doubtful_[i], lane); }
+  const std::vector<int>& doubts(int lane) const { return doubts_[lane]; }
   bool absent(int i, int lane) const { return is_on(absent_[i], lane); }
-  double absence(int i, int lane) const { return absence_[i][lane]; }  // about the probability that a doubtful cause is absent
+
+  // Log-density where z = 0: how high the region's peak is.
+  Lanes peak() {
+    std::fill(back_.begin(), back_.end(), Lanes(0.0));
+    return log_density(back_.data());
+  }
 
   // Goes to the region in which these causes are absent; `whole` is a placed chart.
   void enter(const Chart& whole, const std::vector<LaneMask>& absent) {
@@ -322,42 +328,32 @@ class Chart {
     }
   }
 
-  // Whether cause i is doubtful: its prior is small, the counts speak for it, but not beyond doubt. With rho the number of
-  // standard deviations that y^_i is away from 0, the log odds of absence are at first guessed to be
-  // -rho^2 / 2 - log(b_i) + log(rho / sqrt(2 pi)); then found by the heights of both regions' peaks.
-  void find_doubt(const Chart& whole, int i) {
-    constexpr double small = 0.5, least_odds = -6;
-    bool any_small = false;
-    for (int lane = 0; lane < Lanes::size; ++lane) any_small = any_small || b_[i][lane] < small;
-    if (!any_small) return;
-    std::fill(v_.begin(), v_.end(), Lanes(0.0));
-    v_[i] = 1.0;
-    whole.solve_lower(v_.data());
-    Lanes variance = 0.0;
-    for (int l = i; l < c(); ++l) variance += v_[l] * v_[l];
-    std::vector<LaneMask> absent(c());
-    bool any = false;
-    for (int lane = 0; lane < Lanes::size; ++lane) {
-      const double square = 1 / variance[lane], rho = std::sqrt(square), b = b_[i][lane];
-      const double odds = -0.5 * square - log_of(b) + log_of(0.4 * rho);
-      const bool on = b < small && rho > 1 && odds > least_odds;
-      absent[i].set(lane, on);
-      any = any || on;
-      border_[i].set(lane, log_of(whole.y_[i][lane]) - std::min(2.0, std::max(1.0, 3 / rho)));
+  // Causes that are doubtful in a lane: their prior is small, the counts speak of them, but not beyond doubt. With rho the
+  // number of standard deviations that y^_i is away from 0, the log odds of absence are about -rho^2 / 2 - log(b_i).
+  void find_doubts(int lane) {
+    constexpr double small = 0.5, spoken_of = 1.5, least_odds = -6;
+    doubts_[lane].clear();
+    for (int i = 0; i < c(); ++i) {
+      const double b = b_[i][lane];
+      if (!(b < small && g_[i * c() + i][lane] > spoken_of * firm_[i][lane])) continue;
+      const double rho = 1 / std::sqrt(relative_variance(i, lane));
+      if (!(-0.5 * rho * rho - log_of(b) + log_of(0.4 * rho) > least_odds)) continue;
+      border_[i].set(lane, log_of(y_[i][lane]) - std::min(2.0, std::max(1.0, 3 / rho)));
+      doubts_[lane].push_back(i);
     }
-    if (!any) return;
-    const std::vector<Lanes> peak(c(), Lanes(0.0));
-    const Lanes there = log_density(peak.data());
-    enter(whole, absent);
-    const Lanes gain = log_density(peak.data()) - there;
-    take(LaneMask{both_bits(-1), both_bits(-1)}, whole);
-    for (int lane = 0; lane < Lanes::size; ++lane) {
-      const double share = 1 / (1 + exp_of(-gain[lane]));
-      absence_[i].set(lane, std::min(0.98, std::max(0.02, share)));
-      const bool on = is_on(absent[i], lane) && share > 1e-4;
-      doubtful_[i].set(lane, on);
-      any_doubtful_ = any_doubtful_ || on;
-    }
+    std::sort(doubts_[lane].begin(), doubts_[lane].end(), [&](int i, int l) { return b_[i][lane] < b_[l][lane]; });
+    if (doubts_[lane].size() > most_doubts) doubts_[lane].resize(most_doubts);
+    for (const int i : doubts_[lane]) doubtful_[i].set(lane, true);
+    any_doubtful_ = any_doubtful_ || !doubts_[lane].empty();
+  }
+
+  double relative_variance(int i, int lane) {  // an entry of the diagonal of G's inverse
+    std::fill(back_.begin(), back_.end(), Lanes(0.0));
+    back_[i] = 1.0;
+    solve_lower(back_.data());
+    double sum = 0;
+    for (int l = i; l < c(); ++l) sum += back_[l][lane] * back_[l][lane];
+    return sum;
   }
 
   static PairBits both_bits(std::int64_t x) { return PairBits{x, x}; }
@@ -381,7 +377,8 @@ class Chart {
   const double* counts_ = nullptr;
   Lanes total_ = 0.0, firm_total_ = 0.0;
   std::vector<Lanes> b_, firm_, bend_, centre_, y_, log_y_, r_, per_diagonal_, v_, x_, new_y_, w_, share_left_, slope_, back_;
-  std::vector<Lanes> level_at_, border_, absence_;
+  std::vector<Lanes> level_at_, border_;
+  std::array<std::vector<int>, Lanes::size> doubts_;
   std::vector<LaneMask> absent_, doubtful_;
   bool any_doubtful_ = false;
   Lanes log_scale_ = 0.0;

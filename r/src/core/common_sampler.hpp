@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -20,7 +21,7 @@ template <int Width>
 class InnerChains {
  public:
   InnerChains(int causes, int algorithms, const InnerWork& work)
-      : work_(work), n_(causes), whole_(causes, algorithms), here_(whole_), there_(whole_), absent_(causes) {
+      : work_(work), n_(causes), whole_(causes, algorithms), here_(whole_), there_(whole_) {
     for (auto* v : {&z_, &next_, &momentum_, &gradient_, &p_, &next_p_}) v->assign(n_, Lanes(0.0));
   }
 
@@ -28,9 +29,11 @@ class InnerChains {
   LaneMask start(const Lanes* m, const double* counts, const Lanes* prior, std::vector<Rng>& rngs) {
     const LaneMask found = whole_.place(m, counts, prior);
     here_ = there_ = whole_;
+    survey();
     proposal_ = propose(rngs);
     value_ = there_.evaluate(next_.data());
     here_.take(every_lane(), there_);
+    region_ = next_region_;
     z_ = next_;
     there_.fractions(p_.data());
     accepted_ = 0.0;
@@ -48,7 +51,11 @@ class InnerChains {
     ++proposals_;
     there_.fractions(next_p_.data());
     const LaneMask moves = accept(weight - (value_ - proposal_), value, proposal, rngs);
-    if (whole_.any_doubtful()) here_.take(moves, there_);
+    if (!whole_.any_doubtful()) return;
+    here_.take(moves, there_);
+    for (int lane = 0; lane < Lanes::size; ++lane) {
+      if (is_on(moves, lane)) region_[lane] = next_region_[lane];
+    }
   }
 
   void trajectory(std::vector<Rng>& rngs) {
@@ -71,7 +78,7 @@ class InnerChains {
     push(Lanes(0.5) * length);
     for (int i = 0; i < n_; ++i) after += momentum_[i] * momentum_[i];
     here_.fractions(next_p_.data());
-    accept(value - value_ + Lanes(0.5) * (before - after), value, log_proposal(next_, log_choice(here_)), rngs);
+    accept(value - value_ + Lanes(0.5) * (before - after), value, log_proposal(next_, region_), rngs);
   }
 
   // Log of the counts' likelihood averaged over the prior, by the weights of the proposals so far.
@@ -81,10 +88,14 @@ class InnerChains {
     return top_ + log_of(weights_) - Lanes(log_of(static_cast<double>(proposals_)) + normaliser) + whole_.log_constant();
   }
 
-  // What a doubtful cause's absence has beyond what was expected of it; 0 for others.
-  double surprise(int i, int lane) const {
-    return here_.doubtful(i, lane) ? here_.absent(i, lane) - here_.absence(i, lane) : 0;
+  // Whether the lane's first doubtful cause is absent, less the probability that was expected; 0 where there is none.
+  double surprise(int lane) const {
+    if (whole_.doubts(lane).empty()) return 0;
+    double expected = 0;
+    for (std::size_t r = 1; r < charts_.size(); r += 2) expected += choice_[r][lane];
+    return (region_[lane] & 1) - expected;
   }
+
   const std::vector<Lanes>& z() const { return z_; }
   const std::vector<Lanes>& p() const { return p_; }
   Lanes accepted() const { return accepted_; }
@@ -94,13 +105,19 @@ class InnerChains {
 
   // Sets next_ and its chart there_; the log-density of the proposal.
   Lanes propose(std::vector<Rng>& rngs) {
+    next_region_.fill(0);
     if (whole_.any_doubtful()) {
-      for (int i = 0; i < n_; ++i) {
-        for (int lane = 0; lane < Lanes::size; ++lane) {
-          absent_[i].set(lane, whole_.doubtful(i, lane) && rngs[lane].uniform() < whole_.absence(i, lane));
+      for (int lane = 0; lane < Lanes::size; ++lane) {
+        if (whole_.doubts(lane).empty()) continue;
+        int& region = next_region_[lane];
+        for (double u = rngs[lane].uniform(); region + 1 < static_cast<int>(charts_.size()); ++region) {
+          u -= choice_[region][lane];
+          if (u < 0) break;
         }
+        LaneMask own;
+        own.set(lane, true);
+        there_.take(own, charts_[region]);
       }
-      there_.enter(whole_, absent_);
     }
     Lanes scale = 1.0;
     for (int lane = 0; lane < Lanes::size; ++lane) {
@@ -108,27 +125,53 @@ class InnerChains {
       scale.set(lane, std::sqrt(0.5 * work_.degrees / rngs[lane].gamma(0.5 * work_.degrees)));
     }
     for (int i = 0; i < n_; ++i) next_[i] *= scale;
-    return log_proposal(next_, log_choice(there_));
+    return log_proposal(next_, next_region_);
   }
 
-  // Log-probability with which a proposal takes this region.
-  Lanes log_choice(const Chart<Width>& chart) const {
-    Lanes sum = 0.0;
-    if (!whole_.any_doubtful()) return sum;
-    for (int i = 0; i < n_; ++i) {
+  using Regions = std::array<int, Lanes::size>;  // by lane: bit b is on where the b-th doubtful cause is absent
+
+  // The charts of all regions, and how likely each is by its peak.
+  void survey() {
+    charts_.clear();
+    if (!whole_.any_doubtful()) return;
+    std::size_t most = 0;
+    for (int lane = 0; lane < Lanes::size; ++lane) most = std::max(most, whole_.doubts(lane).size());
+    charts_.assign(std::size_t{1} << most, whole_);
+    choice_.assign(charts_.size(), Lanes(0.0));
+    for (std::size_t r = 0; r < charts_.size(); ++r) {
+      std::vector<LaneMask> absent(n_);
       for (int lane = 0; lane < Lanes::size; ++lane) {
-        if (!whole_.doubtful(i, lane)) continue;
-        const double share = whole_.absence(i, lane);
-        sum.set(lane, sum[lane] + log_of(chart.absent(i, lane) ? share : 1 - share));
+        const std::vector<int>& doubts = whole_.doubts(lane);
+        for (std::size_t d = 0; d < doubts.size(); ++d) absent[doubts[d]].set(lane, (r >> d) & 1);
+      }
+      if (r > 0) charts_[r].enter(whole_, absent);
+      choice_[r] = charts_[r].peak();
+    }
+    for (int lane = 0; lane < Lanes::size; ++lane) set_choices(lane, std::size_t{1} << whole_.doubts(lane).size());
+  }
+
+  void set_choices(int lane, std::size_t regions) {
+    constexpr double even = 0.05;
+    double top = choice_[0][lane], sum = 0;
+    for (std::size_t r = 1; r < regions; ++r) top = std::max(top, choice_[r][lane]);
+    for (std::size_t r = 0; r < charts_.size(); ++r) {
+      choice_[r].set(lane, r < regions ? exp_of(choice_[r][lane] - top) : 0.0);
+      sum += choice_[r][lane];
+    }
+    for (std::size_t r = 0; r < regions; ++r) {
+      choice_[r].set(lane, (1 - even) * choice_[r][lane] / sum + even / static_cast<double>(regions));
+    }
+  }
+
+  Lanes log_proposal(const std::vector<Lanes>& z, const Regions& regions) const {
+    Lanes square = 0.0, choice = 1.0;
+    for (int i = 0; i < n_; ++i) square += z[i] * z[i];
+    if (whole_.any_doubtful()) {
+      for (int lane = 0; lane < Lanes::size; ++lane) {
+        if (!whole_.doubts(lane).empty()) choice.set(lane, choice_[regions[lane]][lane]);
       }
     }
-    return sum;
-  }
-
-  Lanes log_proposal(const std::vector<Lanes>& z, Lanes log_choice) const {
-    Lanes square = 0.0;
-    for (int i = 0; i < n_; ++i) square += z[i] * z[i];
-    return log_choice - Lanes(0.5 * (work_.degrees + n_)) * log_of(Lanes(1.0) + square * Lanes(1 / work_.degrees));
+    return log_of(choice) - Lanes(0.5 * (work_.degrees + n_)) * log_of(Lanes(1.0) + square * Lanes(1 / work_.degrees));
   }
 
   void push(Lanes length) {
@@ -155,7 +198,9 @@ class InnerChains {
   InnerWork work_;
   int n_;
   Chart<Width> whole_, here_, there_;  // no cause absent; the chains' regions; the proposals'
-  std::vector<LaneMask> absent_;
+  std::vector<Chart<Width>> charts_;   // of all regions
+  std::vector<Lanes> choice_;          // probability with which a proposal takes a region
+  Regions region_{}, next_region_{};
   Lanes value_ = 0.0, proposal_ = 0.0, accepted_ = 0.0;
   Lanes top_ = 0.0, weights_ = 0.0;  // log of the largest weight; sum of weights relative to it
   int proposals_ = 0;
@@ -199,7 +244,8 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
   const int n = matrices.causes();
   InnerChains<Width> chains(n, matrices.algorithms(), work);
   HalfWay half_way(n + 1);
-  std::vector<Lanes> prior_lanes(n), middle(n), surprise(n);
+  std::vector<Lanes> prior_lanes(n), middle(n);
+  Lanes surprise;
   CommonFit fit;
   fit.p.assign(static_cast<std::size_t>(matrices.draws()) * n, std::numeric_limits<double>::quiet_NaN());
   fit.log_likelihood.assign(matrices.draws(), -std::numeric_limits<double>::infinity());
@@ -215,9 +261,7 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
     for (int round = 0; round < work.rounds; ++round) {
       if (round == work.rounds / 2) {
         middle = chains.z();
-        for (int i = 0; i < n; ++i) {
-          for (int lane = 0; lane < Lanes::size; ++lane) surprise[i].set(lane, chains.surprise(i, lane));
-        }
+        for (int lane = 0; lane < Lanes::size; ++lane) surprise.set(lane, chains.surprise(lane));
       }
       chains.trajectory(rngs);
       chains.independence_step(rngs);
@@ -234,8 +278,8 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
       for (int i = 0; i < n; ++i) {
         fit.p[static_cast<std::size_t>(d) * n + i] = chains.p()[i][lane];
         half_way.add(i, middle[i][lane], chains.z()[i][lane]);
-        if (surprise[i][lane] != 0) half_way.add(n, surprise[i][lane], chains.surprise(i, lane));
       }
+      if (surprise[lane] != 0) half_way.add(n, surprise[lane], chains.surprise(lane));
     }
   }
   fit.acceptance /= std::max(1.0, static_cast<double>(matrices.draws() - fit.impossible) * (work.first + 2 * work.rounds));
