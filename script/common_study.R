@@ -5,7 +5,7 @@ source("script/joint_study.R")
 for (name in c("common_baseline", "common_strata", "strata_centres", "learn_concentration")) assign(name, getFromNamespace(name, "vacal"))
 
 settings <- read_options(list(
-  truth = "", algorithms = 0, size = "", totals = "", sets = 20, first = 1, draws = 400, out = "common-study.csv", table = "", by = "cells"
+  truth = "", algorithms = 0, size = "", totals = "", sets = 20, first = 1, draws = 300, out = "common-study.csv", table = "", by = "cells"
 ))
 
 n_provinces <- 5
@@ -66,6 +66,15 @@ scattered <- function(m, tau) {
   y / array(apply(y, 1:3, sum), dim(m))
 }
 
+scattered_strata <- function(b, counts, centres, seed, tau = 100) {
+  set.seed(seed)
+  p <- array(0, dim(centres))
+  for (s in seq_len(dim(counts)[1])) {
+    p[s, , ] <- common_strata(b, counts[s, , , drop = FALSE], centres[s, , , drop = FALSE], scattered(b$m, tau))$p
+  }
+  list(p = p, correlation = 0, impossible = 0)
+}
+
 score_level <- function(draws, truth, weight) { # draws: draws x items x causes; truth: items x causes
   ends <- apply(draws, 2:3, quantile, c(0.025, 0.975), na.rm = TRUE)
   mean_of <- apply(draws, 2:3, mean, na.rm = TRUE)
@@ -108,28 +117,18 @@ fit_ways <- function(truth, data, seed) {
       impossible = sum(fit$impossible), score_all(p, data)
     )
   }
+  several <- length(data$alphas) > 1
   for (source in c("cut", "two stages")) {
-    for (weighed in if (length(data$alphas) > 1) c(FALSE, TRUE) else FALSE) {
+    for (weighed in if (several && source == "two stages") c(FALSE, TRUE) else several) {
       b <- common_baseline(data$counts, data$alphas, units, settings$draws, source, 1, weighed, seed)
       centres <- strata_centres(b, data$counts)
       way <- function(concentration) data.frame(source = source, weighed = weighed, concentration = concentration)
-      if (!weighed && source == "two stages") {
-        flat <- b
-        add(flat, common_strata(flat, data$counts, centres = array(1 / length(causes), dim(centres))), way("flat"))
-      }
       add(b, common_strata(b, data$counts, centres), way("C"))
-      if (truth == "noise" && source == "two stages" && (weighed || length(data$alphas) == 1)) {
-        set.seed(seed)
-        own <- b
-        fit <- list(p = array(0, c(nrow(places), settings$draws, length(causes))), correlation = 0, impossible = 0)
-        for (s in seq_len(nrow(places))) {
-          fit$p[s, , ] <- common_strata(b, data$counts[s, , , drop = FALSE], centres[s, , , drop = FALSE], scattered(b$m, 100))$p
-        }
-        add(b, fit, way("C, scatter"))
-      }
+      if (source == "cut" || weighed != several) next
+      if (truth == "noise") add(b, scattered_strata(b, data$counts, centres, seed), way("C, scatter"))
       b$multiple <- 4
       add(b, common_strata(b, data$counts, centres), way("4C"))
-      b$multiple <- learn_concentration(b, data$counts)
+      b$multiple <- learn_concentration(b, data$counts, centres)
       add(b, common_strata(b, data$counts, centres), way("learned"))
     }
   }

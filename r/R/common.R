@@ -183,10 +183,11 @@ common_strata <- function(b, counts, centres = strata_centres(b, counts), m = b$
 }
 
 # The multiple of C pseudo-deaths under which the strata's counts are likeliest on average over draws.
-learn_concentration <- function(b, counts, grid = c(1, 2, 4, 8, 16), most_strata = 100, most_draws = 100) {
+learn_concentration <- function(b, counts, centres = strata_centres(b, counts), grid = c(1, 2, 4, 8, 16), most_strata = 100,
+                                most_draws = 100) {
   at <- unique(round(seq(1, dim(counts)[1], length.out = min(most_strata, dim(counts)[1]))))
   some <- unique(round(seq(1, dim(b$m)[1], length.out = min(most_draws, dim(b$m)[1]))))
-  centres <- strata_centres(b, counts)[at, some, , drop = FALSE]
+  centres <- centres[at, some, , drop = FALSE]
   counts <- weighed(b, counts[at, , , drop = FALSE])
   fits <- vapply(grid, function(multiple) {
     fit <- sample_common(b$m[some, , , , drop = FALSE], counts, dim(counts)[3] * multiple * centres, b$fit, b$seed, c(12, 0, 3, 0.6, 16))
