@@ -1,9 +1,9 @@
 # Processor seconds of a child stratum (public COMSA-Mozambique counts, three algorithms and ensemble) by common matrix draws,
 # and by separate fits of as many effective draws, in turn in one run; matrices drawn before, as all strata share them.
-#   R_LIBS=.venv/r-library Rscript script/bench_common.R [--draws 1000] [--rounds 5] [--deaths 0]     deaths: fractions at that size
+#   R_LIBS=.venv/r-library Rscript script/bench_common.R [--draws 1000] [--rounds 5] [--deaths 0]     deaths: fractions at that size; path: correction of separate fits
 
 source("script/joint_study.R")
-settings <- read_options(list(draws = 1000, rounds = 5, deaths = 0))
+settings <- read_options(list(draws = 1000, rounds = 5, deaths = 0, path = 1))
 causes <- c("malaria", "pneumonia", "diarrhea", "severe_malnutrition", "hiv", "injury", "other", "other_infections", "nn_causes")
 rows <- rbind(
   eava = c(109, 615, 487, 87, 68, 103, 0, 840, 48), insilicova = c(446, 386, 724, 115, 79, 95, 185, 628, 140),
@@ -21,7 +21,7 @@ matrices <- if (file.exists(file)) {
 counts <- array(rows, c(1, dim(rows)), list("all", rownames(rows), causes))
 seconds <- function(code) sum(system.time(code)[c("user.self", "sys.self")])
 separate <- function() {
-  calibrate_batch(counts, matrices, "prior", do_not_calibrate = lapply(matrices, function(m) "other"), path_correction = FALSE, shrinkage = 0,
+  calibrate_batch(counts, matrices, "prior", do_not_calibrate = lapply(matrices, function(m) "other"), path_correction = settings$path == 1, shrinkage = 0,
                   draws = settings$draws, effective_draws = settings$draws)
 }
 inside <- separate()$calibrated_causes

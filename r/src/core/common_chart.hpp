@@ -59,7 +59,7 @@ class Chart {
     return found;
   }
 
-  static constexpr std::size_t most_doubts = 5;
+  static constexpr std::size_t most_doubts = 4;
   bool any_doubtful() const { return any_doubtful_; }
   const std::vector<int>& doubts(int lane) const { return doubts_[lane]; }
   bool absent(int i, int lane) const { return is_on(absent_[i], lane); }
@@ -331,7 +331,7 @@ class Chart {
   // Causes that are doubtful in a lane: their prior is small, the counts speak of them, but not beyond doubt. With rho the
   // number of standard deviations that y^_i is away from 0, the log odds of absence are about -rho^2 / 2 - log(b_i).
   void find_doubts(int lane) {
-    constexpr double small = 0.5, spoken_of = 1.5, least_odds = -6;
+    constexpr double small = 0.3, spoken_of = 1.5, least_odds = -4.5;
     doubts_[lane].clear();
     for (int i = 0; i < c(); ++i) {
       const double b = b_[i][lane];
