@@ -66,6 +66,23 @@ class Posterior {
     std::copy(p_.begin(), p_.end(), p);
   }
 
+  // Matrices at t: algorithms with deaths x causes x VA causes. Sets out, of that length.
+  void matrices(const Lanes* t, Lanes* out) {
+    to_gamma(t, dimension());
+    for (std::size_t k = 0; k < matrices_.size(); ++k) {
+      Matrix& m = matrices_[k];
+      Lanes* own = out + k * c_ * c_;
+      for (int at = 0; at < c_ * c_; ++at) own[at] = layout_.constant[k][at];
+      set_weights(m);
+      const std::vector<Lanes>& factor = m.confusion.fit_factors(p_.data());
+      for (const Pivot& pivot : m.pivots) m.confusion.multiply(pivot.column, y_[pivot.coordinate]);
+      int index = 0;
+      for (const MatrixRow& row : layout_.rows) {
+        if (row.algorithm == static_cast<int>(k)) set_row(m.confusion, factor, index++, own + row.cause * c_);
+      }
+    }
+  }
+
   // Points to start chains from, one a lane: draws of p and M given the expected complete counts at the modes that
   // matter, which take turns, so that modes apart show as chains that disagree.
   std::vector<Lanes> starts(Rng& rng) {
@@ -275,6 +292,14 @@ class Posterior {
       for (int s = row.first; s < row.end; ++s) w[m.parts[s].at] = exp_of(log_y_[m.parts[s].coordinate] - top);
       scale = exp_of(top);
     }
+  }
+
+  // A row's rates from its weights and the columns' factors.
+  static void set_row(Confusion& confusion, const std::vector<Lanes>& factor, int index, Lanes* rates) {
+    const Lanes* w = confusion.weight() + index * confusion.width();
+    Lanes total = 0.0;
+    for (int j = 0; j < confusion.width(); ++j) total += w[j] * factor[j];
+    for (int j = 0; j < confusion.width(); ++j) rates[confusion.column(j)] = w[j] * factor[j] / total;
   }
 
   void add_fraction_gradient(Lanes* gradient) {
