@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from tasks.ingest import tabulate
 from tasks.request import CalibrationRequest, parse_request
+from tasks.run import reading_of
 from tasks.terms import AGE_GROUPS, cause_map
 
 ALGORITHMS = ("eava", "insilicova", "interva")
@@ -86,7 +87,7 @@ def request(path: Path) -> CalibrationRequest:
 def measure(path: Path) -> dict[str, float]:
     """Tabulates the file in this process: seconds, peak MB, and what came out."""
     start = time.perf_counter()
-    found = tabulate(request(path))
+    found = tabulate(reading_of(request(path)))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tasks.errors import StateError
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use (a container's or batch system's limit counts)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         "threads", description="Where chunks of strata run: threads of the flow's process, or a Dask cluster."
     )
     workers: int = Field(
-        default_factory=_cores, ge=1, description="Chunks at a time, each with an R process of its own."
+        default_factory=cores, ge=1, description="Chunks at a time, each with an R process of its own."
     )
     dask_address: str | None = Field(
         None,

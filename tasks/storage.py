@@ -35,7 +35,7 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
     Raises InputError for another scheme and for credentials in the URI, which is not repeated.
     """
-    parts = urlsplit(uri)
+    parts = urlsplit(uri if "://" in uri else "")
     if "@" in parts.netloc:
         raise InputError(
             "a storage URI must not hold credentials: give them to the environment (AWS_PROFILE, say)"

@@ -48,8 +48,9 @@ def preview(request: Annotated[Path, typer.Argument(metavar="REQUEST", help="YAM
     from flows.cli.tables import dict_table
     from tasks.ingest import tabulate
     from tasks.request import load_request
+    from tasks.run import reading_of
 
-    table = tabulate(load_request(request))
+    table = tabulate(reading_of(load_request(request)))
     counts = table.counts.group_by(["algorithm", "cause"]).aggregate([("deaths", "sum")]).to_pylist()
     algorithms = sorted({row["algorithm"] for row in counts})
     deaths = {(row["cause"], row["algorithm"]): row["deaths_sum"] for row in counts}

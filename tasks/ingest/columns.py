@@ -4,29 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.request import CalibrationRequest, ColumnRef
-from tasks.sources import Batch, FileReader
+from tasks.ingest.reading import Part, Reading
+from tasks.sources import Batch, FileReader, by_value, is_grouped, number, same_names
 from tasks.terms import CauseList, nearest, show
 
-VALID, BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE = 0, 1, 2, 3, 4
+VALID, BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE, GROUPED_COUNT = 0, 1, 2, 3, 4, 5
 MAX_DEATHS = 10**9
 NO_TABLE = "is no table: row 1 has one name only; it must hold the names of the columns"
 LABELS = ("algorithm", "cause", "age_group", "country")
-
-
-@dataclass
-class Part:
-    """Where a label comes from: a column of the file, or one text for all its rows."""
-
-    column: str | None = None
-    text: str | None = None
 
 
 @dataclass
@@ -38,6 +29,7 @@ class Plan:
     count: str | None = None
     causes: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    folders: Mapping[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -45,29 +37,34 @@ class Plan:
         """The file's columns that are read."""
         names = [part.column for part in self.labels.values() if part.column]
         names += [name for name in (self.id, self.count) if name]
-        return list(dict.fromkeys([*names, *self.causes]))
+        return list(dict.fromkeys([*names, *self.causes, *self.others]))
+
+    @property
+    def others(self) -> list[str]:
+        """Columns of counts that nobody named, and that may tell rows apart."""
+        return [name for name in dict.fromkeys(self.unused) if name] if self.count else []
 
 
-def label_columns(request: CalibrationRequest) -> list[str]:
+def label_columns(reading: Reading) -> list[str]:
     """The label columns of the reduced records: the four that every record has, then the strata columns."""
-    return [*LABELS, *(f"s{index}" for index in range(len(request.columns.strata)))]
+    return [*LABELS, *(f"s{index}" for index in range(len(reading.columns.strata)))]
 
 
-def stratum_columns(request: CalibrationRequest) -> list[str]:
+def stratum_columns(reading: Reading) -> list[str]:
     """The label columns that make the strata."""
-    return label_columns(request)[2:]
+    return label_columns(reading)[2:]
 
 
-def plan_columns(reader: FileReader, request: CalibrationRequest, causes: Sequence[CauseList]) -> Plan:
-    """Finds the request's columns in a file, or says which are not there; of what is no table, only that."""
+def plan_columns(reader: FileReader, reading: Reading, causes: Sequence[CauseList]) -> Plan:
+    """Finds the columns that the reading names in a file, or says which are not there, or that it is no table."""
     if len(reader.names) < 2:
         return Plan(problems=[f"{reader.source.name}: {NO_TABLE}"])
     plan, find = Plan(), _Finder(reader)
-    columns, layout = request.columns, request.input.layout
-    plan.labels["algorithm"] = _algorithm(find, reader, request)
+    columns, layout = reading.columns, reading.layout
+    plan.labels["algorithm"] = _algorithm(find, reader, reading)
     for role in ("age_group", "country"):
-        value = getattr(request, role)
-        plan.labels[role] = find(value.column) if isinstance(value, ColumnRef) else Part(text=value)
+        part: Part = getattr(reading, role)
+        plan.labels[role] = find(part.column) if part.column else part
     for index, name in enumerate(columns.strata):
         plan.labels[f"s{index}"] = find(name)
     if layout == "counts":
@@ -81,7 +78,7 @@ def plan_columns(reader: FileReader, request: CalibrationRequest, causes: Sequen
             find.problems.append("no column is named by a cause; see vacal causes for the names")
     else:
         plan.labels["cause"] = find(columns.cause) if columns.cause else _cause(find)
-    plan.unused = _rest(reader, plan)
+    plan.unused, plan.folders = _rest(reader, plan), reader.columns
     plan.problems = [f"{reader.source.name}: {problem}" for problem in find.problems]
     return plan
 
@@ -90,7 +87,7 @@ class _Finder:
     """Finds columns by name: as spelled, else without regard to case; never one of several."""
 
     def __init__(self, reader: FileReader) -> None:
-        self.names, self.folders = reader.names, reader.source.columns
+        self.names, self.folders = reader.names, reader.columns
         self._odd_header = reader.odd_header
         self.problems: list[str] = []
 
@@ -112,22 +109,20 @@ class _Finder:
         return bool(self._places(name))
 
     def _places(self, name: str) -> list[Part]:
-        for same in (str, str.casefold):
-            found = [Part(column=other) for other in self.names if same(other) == same(name)]
-            found += [Part(text=v or None) for other, v in self.folders.items() if same(other) == same(name)]
-            if found:
-                return found
-        return []
+        columns: list[tuple[str, Part]] = [(other, Part(column=other)) for other in self.names]
+        columns += [(other, Part(text=value or None)) for other, value in self.folders.items()]
+        found = same_names(name, (other for other, _ in columns))
+        return [part for other, part in columns if other in found]
 
 
-def _algorithm(find: _Finder, reader: FileReader, request: CalibrationRequest) -> Part:
+def _algorithm(find: _Finder, reader: FileReader, reading: Reading) -> Part:
     if reader.source.algorithm is not None:
         return Part(text=reader.source.algorithm)
-    if request.columns.algorithm is not None:
-        return find(request.columns.algorithm)
-    if find.has("algorithm") or len(request.algorithms) > 1:
+    if reading.columns.algorithm is not None:
+        return find(reading.columns.algorithm)
+    if find.has("algorithm") or len(reading.algorithms) > 1:
         return find("algorithm")
-    return Part(text=request.algorithms[0])
+    return Part(text=reading.algorithms[0])
 
 
 def _cause(find: _Finder) -> Part:
@@ -140,7 +135,7 @@ def _cause(find: _Finder) -> Part:
 
 def _rest(reader: FileReader, plan: Plan) -> list[str]:
     used = set(plan.wanted)
-    return [name for name in reader.names if name not in used]
+    return [name for name in reader.names if name not in used | reader.nested]
 
 
 def _is_cause(name: str, causes: Sequence[CauseList]) -> bool:
@@ -156,21 +151,23 @@ def labels_of(plan: Plan, batch: Batch) -> dict[str, Any]:
     return labels
 
 
-def whole_numbers(array: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Counts written as text (12, 12.0, 1e+05 as R writes it), and BAD_COUNT where a cell is no count."""
-    coded = pc.dictionary_encode(array, null_encoding="encode")
-    values = np.array([_count(text) for text in coded.dictionary.to_pylist()], dtype=np.int64)
-    numbers = values[coded.indices.to_numpy(zero_copy_only=False)] if len(array) else np.zeros(0, np.int64)
-    return np.maximum(numbers, 0), np.where(numbers < 0, BAD_COUNT, VALID).astype(np.int8)
+def whole_numbers(array: Any, *, typed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Counts written as text (12, 12.0, 1e+05 as R writes it), and what is wrong where a cell is no count.
+
+    typed: the cells were numbers in the file, not text.
+    """
+    numbers = by_value(array, lambda text: _count(text, typed), np.int64)
+    return np.maximum(numbers, 0), np.where(numbers < 0, -numbers, VALID).astype(np.int8)
 
 
-def _count(text: str | None) -> int:
-    try:
-        number = Decimal(text or "")
-    except InvalidOperation:
-        return -1
-    valid = number.is_finite() and 0 <= number <= MAX_DEATHS and number == number.to_integral_value()
-    return int(number) if valid else -1
+def _count(text: str | None, typed: bool) -> int:
+    """The count, or less than 0: what is wrong with it."""
+    if not typed and is_grouped(text):
+        return -GROUPED_COUNT
+    count = number(text)
+    if count is None or not 0 <= count <= MAX_DEATHS or count != count.to_integral_value():
+        return -BAD_COUNT
+    return int(count)
 
 
 def one_cause(columns: Mapping[str, Any], causes: Sequence[str]) -> tuple[Any, np.ndarray]:
@@ -186,13 +183,18 @@ def one_cause(columns: Mapping[str, Any], causes: Sequence[str]) -> tuple[Any, n
 
 def _cells(array: Any) -> np.ndarray:
     """Cells as numbers; NaN for what is none."""
-    coded = pc.dictionary_encode(array, null_encoding="encode")
-    values = np.array([_number(text) for text in coded.dictionary.to_pylist()], dtype=np.float64)
-    return values[coded.indices.to_numpy(zero_copy_only=False)] if len(array) else np.zeros(0)
+
+    def value(text: str | None) -> float:
+        found = number(text)
+        return float("nan") if found is None else float(found)
+
+    return by_value(array, value, np.float64)
 
 
-def _number(text: str | None) -> float:
-    try:
-        return float(Decimal(text or ""))
-    except InvalidOperation:
-        return float("nan")
+def others_of(plan: Plan, batch: Batch) -> Any | None:
+    """What the columns that nobody named say in each row, as one text; null where they say nothing."""
+    cells = [batch.columns[name] for name in plan.others]
+    if not cells:
+        return None
+    joined: Any = pc.binary_join_element_wise(*cells, "\x1f", null_handling="replace", null_replacement="")
+    return pc.if_else(pc.equal(pc.utf8_trim(joined, "\x1f"), ""), None, joined)

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from tasks.errors import InputError
 from tasks.ingest.columns import NOT_ONE_CAUSE, UNREADABLE, stratum_columns
+from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import Records
-from tasks.request import CalibrationRequest
 from tasks.terms import (
     AGE_GROUPS,
     MISSING,
@@ -17,6 +17,7 @@ from tasks.terms import (
     nearest,
     nearest_countries,
     normal,
+    one_form,
     one_name,
     other_age_group,
     resolve_country,
@@ -36,18 +37,18 @@ INVENTORY_ALGORITHMS = ("eava", "insilicova", "interva")
 OK, ABSENT, WRONG, NOT_ASKED = "ok", "missing", "wrong", "not_asked"
 
 
-def judge(records: Records, request: CalibrationRequest, causes: Mapping[str, CauseList]) -> None:
+def judge(records: Records, reading: Reading, causes: Mapping[str, CauseList]) -> None:
     """Makes the tables `place` (stratum of a combination of codes) and `judged` (records by disposition)."""
-    _label_meanings(records, request)
+    _label_meanings(records, reading)
     _duplicates(records)
-    place = ", ".join(stratum_columns(request))
+    place = ", ".join(stratum_columns(reading))
     records.db.execute(
         f"""CREATE TEMP TABLE groups AS
         SELECT algorithm, cause, {place}, bad, {_no_id(records)} AS no_id,
                d.id IS NOT NULL AS duplicate, sum(n)::BIGINT AS n, count(*) AS rows
         FROM records LEFT JOIN duplicates d USING (algorithm, id) GROUP BY ALL"""
     )
-    _places(records, request)
+    _places(records, reading)
     _cause_meanings(records, causes)
     records.db.execute(_judged(place))
 
@@ -103,9 +104,9 @@ def _duplicates(records: Records) -> None:
     )
 
 
-def _label_meanings(records: Records, request: CalibrationRequest) -> None:
+def _label_meanings(records: Records, reading: Reading) -> None:
     meanings = {
-        "algorithm": [_algorithm(label, request) for label in records.codes["algorithm"].labels],
+        "algorithm": [_algorithm(label, reading) for label in records.codes["algorithm"].labels],
         "age_group": [_age_group(label) for label in records.codes["age_group"].labels],
         "country": [_country(label) for label in records.codes["country"].labels],
     }
@@ -114,11 +115,11 @@ def _label_meanings(records: Records, request: CalibrationRequest) -> None:
         records.lookup(f"{column}_label", ("code", "name", "state"), rows)
 
 
-def _algorithm(label: str | None, request: CalibrationRequest) -> tuple[str, str]:
+def _algorithm(label: str | None, reading: Reading) -> tuple[str, str]:
     if label is None:
         return UNKNOWN, ABSENT
     name = one_name(label)
-    if name in request.algorithms:
+    if name in reading.algorithms:
         return name, OK
     if name in INVENTORY_ALGORITHMS:
         return name, NOT_ASKED
@@ -143,20 +144,21 @@ def _country(label: str | None) -> tuple[str, str]:
         return UNKNOWN, WRONG
 
 
-def _places(records: Records, request: CalibrationRequest) -> None:
+def _places(records: Records, reading: Reading) -> None:
     """The stratum of each combination of codes of age group, country and strata columns."""
-    columns = stratum_columns(request)
+    columns = stratum_columns(reading)
     found = records.rows(f"SELECT DISTINCT {', '.join(columns)} FROM groups")
     ages, countries = (
         dict(records.rows(f"SELECT code, name FROM {c}_label")) for c in ("age_group", "country")
     )
+    written = {c: values_of(records.codes[c].labels) for c in columns[2:]}
     rows: list[Sequence[int | str | None]] = []
     for codes in found:
         values = [ages[codes[0]], countries[codes[1]]]
-        values += [records.codes[c].labels[n] or MISSING for c, n in zip(columns[2:], codes[2:], strict=True)]
+        values += [written[c][n] for c, n in zip(columns[2:], codes[2:], strict=True)]
         if not _is_placed(values):
             values = [*values[:2], *([UNKNOWN] * len(values[2:]))]
-        names = ("age_group", "country", *request.columns.strata)
+        names = ("age_group", "country", *reading.columns.strata)
         rows.append([*codes, stratum_key(dict(zip(names, values, strict=True))), *values])
     titles = [*columns, "stratum", *(f"{column}_value" for column in columns)]
     records.lookup("place", titles, rows)
@@ -165,6 +167,12 @@ def _places(records: Records, request: CalibrationRequest) -> None:
 def _is_placed(values: Sequence[str]) -> bool:
     """Whether age group and country, the first two values, are those of a stratum."""
     return not {UNKNOWN, ELSEWHERE} & set(values[:2])
+
+
+def values_of(labels: Sequence[str | None]) -> list[str]:
+    """The strata column's value that each of its labels stands for."""
+    forms = one_form(label for label in labels if label is not None)
+    return [MISSING if label is None else forms[label] or MISSING for label in labels]
 
 
 def stratum_key(values: Mapping[str, str]) -> str:

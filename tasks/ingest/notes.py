@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from tasks.ingest.judge import UNKNOWN
+from tasks.ingest.judge import UNKNOWN, values_of
+from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import Records
 from tasks.ingest.tables import MAX_MEMBERS
-from tasks.request import CalibrationRequest
 from tasks.results import MANY_SET_ASIDE
 from tasks.terms import AGE_GROUPS, ALIASES, BROAD_CAUSES, MAX_LABELS, alias_note, amount, normal, show
 
@@ -23,6 +23,8 @@ MOST_OTHER = 0.3
 
 MOST_NEONATAL = 0.25
 """Share of neonatal causes among an algorithm's mapped child records above which the age group is doubted."""
+
+_MARKS = "-_'`\u2010\u2011\u2012\u2013\u2018\u2019\u02bc"
 
 ENOUGH = 20
 """Mapped records of an algorithm below which its causes say nothing about the age group."""
@@ -57,23 +59,23 @@ def notes_on_fates(table: pa.Table) -> list[str]:
     return notes
 
 
-def notes_on_records(records: Records, causes: pa.Table, request: CalibrationRequest) -> list[str]:
+def notes_on_records(records: Records, causes: pa.Table, reading: Reading) -> list[str]:
     """Notes on the names of algorithms, the deaths they saw, the age group and the strata's values.
 
     causes: the table of that name of the tabulation. Needs the tables `place` and `seen`.
     """
     return [
-        *_alias_notes(records, request),
-        *_few(_coverage(records, request)),
-        *_few(_age_groups(causes, request)),
-        *_alike(records, request),
+        *_alias_notes(records, reading),
+        *_few(_coverage(records, reading)),
+        *_few(_age_groups(causes, reading)),
+        *_alike(records, reading),
     ]
 
 
-def _alias_notes(records: Records, request: CalibrationRequest) -> Iterator[str]:
+def _alias_notes(records: Records, reading: Reading) -> Iterator[str]:
     labels = {normal(label or "") for label in records.codes["algorithm"].labels}
     for alias, name in ALIASES.items():
-        if alias in request.aliases or (alias in labels and name in request.algorithms):
+        if alias in reading.aliases or (alias in labels and name in reading.algorithms):
             yield alias_note(alias)
 
 
@@ -83,9 +85,9 @@ def _few(notes: Iterable[str]) -> list[str]:
     return found if left <= 0 else [*found[:MAX_LABELS], f"{amount(left, 'more such note')}"]
 
 
-def _coverage(records: Records, request: CalibrationRequest) -> Iterator[str]:
+def _coverage(records: Records, reading: Reading) -> Iterator[str]:
     """Algorithms that saw clearly fewer deaths than were received, by age group and country."""
-    names = request.algorithms
+    names = reading.algorithms
     if not (records.has_ids and 2 <= len(names) <= MAX_MEMBERS):
         return
     seen: dict[tuple[str, str], list[tuple[int, int]]] = {}
@@ -110,9 +112,9 @@ def _coverage(records: Records, request: CalibrationRequest) -> Iterator[str]:
             )
 
 
-def _age_groups(causes: pa.Table, request: CalibrationRequest) -> Iterator[str]:
+def _age_groups(causes: pa.Table, reading: Reading) -> Iterator[str]:
     """Causes that the declared age group would hardly have, by age group and algorithm."""
-    study = {normal(name): normal(broad) for name, broad in (request.study_cause_map or {}).items()}
+    study = {normal(name): normal(broad) for name, broad in (reading.study_cause_map or {}).items()}
     deaths: dict[tuple[str, str], dict[str, int]] = {}
     for row in causes.to_pylist():
         if row["treatment"] == "mapped":
@@ -134,19 +136,29 @@ def _age_groups(causes: pa.Table, request: CalibrationRequest) -> Iterator[str]:
             yield f"{algorithm}: {share:.0%} of {total} mapped records are of neonatal causes: {doubt}"
 
 
-def _alike(records: Records, request: CalibrationRequest) -> Iterator[str]:
+def _alike(records: Records, reading: Reading) -> Iterator[str]:
     """Values of a strata column that are one value but for their spelling; the values are not shown."""
-    for index, column in enumerate(request.columns.strata):
+    for index, column in enumerate(reading.columns.strata):
         labels = [label for label in records.codes[f"s{index}"].labels if label is not None]
-        if more := len(labels) - _different(labels):
+        values = sorted(set(values_of(labels)))
+        if several := len(labels) - len(values):
+            yield (
+                f"column {show(column)}: {amount(several, 'further spelling')} of a value (as 2023.0 is of "
+                "2023, or 01 of 1, or by spaces); the strata have one form of each"
+            )
+        if more := len(values) - _different(values):
             yield (
                 f"column {show(column)}: {amount(more, 'value')} {'differs' if more == 1 else 'differ'} from "
-                "another only in upper and lower case, spaces or accents; each makes a stratum of its own"
+                "another only in upper and lower case, spaces, accents, hyphens or apostrophes; each makes a "
+                "stratum of its own"
             )
 
 
 def _different(labels: Sequence[str]) -> int:
     decomposed = (unicodedata.normalize("NFKD", label.casefold()) for label in labels)
     return len(
-        {"".join(c for c in text if not (unicodedata.combining(c) or c.isspace())) for text in decomposed}
+        {
+            "".join(c for c in text if not (unicodedata.combining(c) or c.isspace() or c in _MARKS))
+            for text in decomposed
+        }
     )

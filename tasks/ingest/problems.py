@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tasks.ingest.columns import BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE, VALID, Plan
+from tasks.ingest.columns import (
+    BAD_COUNT,
+    GROUPED_COUNT,
+    NOT_ONE_CAUSE,
+    PROBABILITY,
+    UNREADABLE,
+    Plan,
+)
 from tasks.ingest.judge import ABSENT, NOT_ASKED, WRONG, unknown_label, unmapped_label
+from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import ROW_BITS, Records
-from tasks.request import CalibrationRequest
-from tasks.sources import OPEN_QUOTE
+from tasks.ingest.repeats import repeated_counts, same_tables
+from tasks.sources import OPEN_QUOTE, THOUSANDS
 from tasks.terms import AGE_GROUPS, MAX_LABELS, CauseList, amount, other_age_group, show
 
 FIRST_ROWS = 5
@@ -26,14 +34,14 @@ class Problems:
     def __init__(
         self,
         records: Records,
-        request: CalibrationRequest,
+        reading: Reading,
         causes: Mapping[str, CauseList],
         names: Sequence[str],
         plans: Sequence[Plan],
     ) -> None:
-        self._records, self._request, self._causes = records, request, causes
+        self._records, self._reading, self._causes = records, reading, causes
         self._names, self._plans = names, plans
-        self._counts = request.input.layout == "counts" or request.input.counts is not None
+        self._counts = reading.has_counts
         self._found: list[str] = []
         for table in ("records", "groups"):
             records.db.execute(_seen(table, records.has_ids))
@@ -42,15 +50,16 @@ class Problems:
         """Every problem, one sentence each."""
         self._broken_cells()
         self._rows("count", f"bad = {BAD_COUNT}", "without a whole number of deaths, 0 or more")
+        self._rows("count", f"bad = {GROUPED_COUNT}", f"with a number that {THOUSANDS}")
         self._repeated_counts()
         most_probable = "take the most probable cause of each death first, and mark it 1"
         self._rows("", f"bad = {PROBABILITY}", f"with probabilities; {most_probable}")
-        if self._request.bad_records == "refuse":
+        if self._reading.bad_records == "refuse":
             self._bad_records()
         elif self._counts:  # how many deaths such a row has is not known
             self._unreadable()
-        self._refused_causes("unmapped", self._request.unmapped_causes)
-        self._refused_causes("undetermined", self._request.undetermined_causes)
+        self._refused_causes("unmapped", self._reading.unmapped_causes)
+        self._refused_causes("undetermined", self._reading.undetermined_causes)
         return self._found
 
     def _broken_cells(self) -> None:
@@ -68,7 +77,7 @@ class Problems:
         before = len(self._found)
         self._unreadable()
         for column, names in (
-            ("algorithm", self._request.algorithms),
+            ("algorithm", self._reading.algorithms),
             ("age_group", AGE_GROUPS),
             ("country", ()),
         ):
@@ -87,7 +96,7 @@ class Problems:
     def _go_on(self) -> str:
         """Setting rows aside is advised only where it leaves something of every algorithm."""
         left = self._records.rows("SELECT DISTINCT algorithm FROM judged WHERE disposition <> 'rejected'")
-        without = [name for name in self._request.algorithms if (name,) not in left]
+        without = [name for name in self._reading.algorithms if (name,) not in left]
         if without:
             rest = " and ".join(without)
             return f"without such rows nothing is left of {rest}: correct the input or the request"
@@ -116,13 +125,14 @@ class Problems:
 
     def _repeated_counts(self) -> None:
         """The same count twice is a mistake, unless other columns, summed over, tell the rows apart."""
-        files = [str(n) for n, plan in enumerate(self._plans) if plan.count and not plan.unused]
-        if not files or self._request.input.counts is not None:
+        if not self._reading.has_counts or self._reading.counts is not None:
             return
-        key = f"pos >> {ROW_BITS}, {', '.join(self._records.codes)}"
-        sql = f"""SELECT pos FROM records WHERE pos >> {ROW_BITS} IN ({", ".join(files)}) AND bad = {VALID}
-            QUALIFY count(*) OVER (PARTITION BY {key}) > 1"""
-        rows, first = self._records.rows(f"SELECT count(*), min(pos, {FIRST_ROWS}) FROM ({sql})")[0]
+        self._found += [
+            f"{self._names[second]}: has the same counts as {self._names[first]}; give one of them, or add a "
+            "column that tells them apart"
+            for first, second in same_tables(self._records, [plan.folders for plan in self._plans])
+        ]
+        rows, first = repeated_counts(self._records, FIRST_ROWS)
         if rows:
             what = "give deaths for the same algorithm, cause and stratum; keep one of each"
             self._found.append(f"{self._where(first, rows, '')}: {amount(rows, 'row')} that {what}")
@@ -137,14 +147,14 @@ class Problems:
             self._found += self._doubts() if treatment == "unmapped" else []
             meaning = "to have labels of another list mean a broad cause, name them in cause_labels; "
             self._found.append(
-                (meaning if treatment == "unmapped" and self._request.study_cause_map is None else "")
+                (meaning if treatment == "unmapped" and self._reading.study_cause_map is None else "")
                 + f"to leave {treatment} causes out, counted and reported, set {treatment}_causes: exclude"
                 + known
             )
 
     def _doubts(self) -> list[str]:
         """Doubts of an age group most of whose labels are of the other one's list."""
-        if self._request.study_cause_map is not None:
+        if self._reading.study_cause_map is not None:
             return []
         texts, found = self._records.codes["cause"].labels, []
         for age_group, causes in self._causes.items():
@@ -254,12 +264,14 @@ def _seen(table: str, has_ids: bool) -> str:
         WHERE a.state <> '{NOT_ASKED}'"""
 
 
-def nothing_to_use(records: Records, request: CalibrationRequest) -> list[str]:
+def nothing_to_use(records: Records, reading: Reading) -> list[str]:
     """What stops a run whose records are in order: an algorithm without any, or none to calibrate."""
     received = dict(records.rows("SELECT algorithm, sum(n)::BIGINT FROM judged GROUP BY algorithm"))
-    absent = [name for name in request.algorithms if not received.get(name)]
+    absent = [name for name in reading.algorithms if not received.get(name)]
     if absent:
-        return [f"the input has no records of algorithm {name}, which the request names" for name in absent]
+        nothing = "the input has no records of algorithm {}, which the request names"
+        zero = "every number of deaths of algorithm {} in the input is 0"
+        return [(zero if name in received else nothing).format(name) for name in absent]
     left = records.rows("SELECT reason, sum(n)::BIGINT FROM judged GROUP BY reason ORDER BY 2 DESC, 1")
     if any(reason is None and count for reason, count in left):
         return []

@@ -6,7 +6,6 @@ what is spilled to disk names nobody.
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from tasks.settings import cores
 
 MEMORY = "256MB"
 MAX_DISTINCT = 100_000
@@ -54,9 +55,10 @@ class Codes:
 
 
 class Records:
-    """The records of one input as a DuckDB table: pos, id, n, bad, and a code for each label column.
+    """The records of one input as a DuckDB table: pos, id, n, bad, others, and a code for each label column.
 
-    pos = file number * 2^40 + row number; n = deaths in the row; bad = the row's own numbers are not valid.
+    pos = file number * 2^40 + row number; n = deaths in the row; bad = the row's own numbers are not valid;
+    others = digest of what the columns say that nobody named.
     """
 
     def __init__(self, label_columns: Sequence[str], *, has_ids: bool, memory: str = MEMORY) -> None:
@@ -72,14 +74,16 @@ class Records:
             config={
                 "memory_limit": self._memory,
                 "temp_directory": f"{self._folder.name}/spill",
-                "threads": min(4, len(os.sched_getaffinity(0))),
+                "threads": min(4, cores()),
                 "preserve_insertion_order": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             },
         )
         labels = "".join(f", {column} INTEGER" for column in self.codes)
-        self.db.execute(f"CREATE TABLE records (pos BIGINT, id UHUGEINT, n BIGINT, bad TINYINT{labels})")
+        self.db.execute(
+            f"CREATE TABLE records (pos BIGINT, id UHUGEINT, n BIGINT, bad TINYINT, others UHUGEINT{labels})"
+        )
         return self
 
     def __exit__(
@@ -96,6 +100,7 @@ class Records:
         ids: Any | None = None,
         n: np.ndarray | None = None,
         bad: np.ndarray | None = None,
+        others: Any | None = None,
     ) -> None:
         """Adds rows of one file; each label column is a text array, or one text (or None) for all rows."""
         count = len(rows)
@@ -104,6 +109,7 @@ class Records:
             "id": pa.nulls(count, pa.string()) if ids is None else ids,
             "n": np.ones(count, dtype=np.int64) if n is None else n,
             "bad": np.zeros(count, dtype=np.int8) if bad is None else bad,
+            "others": pa.nulls(count, pa.string()) if others is None else others,
         }
         for name, codes in self.codes.items():
             value = labels[name]
@@ -120,7 +126,8 @@ class Records:
         names = ", ".join(self.codes)
         self.db.register("batch", batch)
         self.db.execute(
-            f"INSERT INTO records SELECT pos, md5_number($key || id), n, bad, {names} FROM batch",
+            f"INSERT INTO records SELECT pos, md5_number($key || id), n, bad, md5_number($key || others), "
+            f"{names} FROM batch",
             {"key": self._key},
         )
         self.db.unregister("batch")

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from tasks.ingest.columns import stratum_columns
 from tasks.ingest.judge import OK
+from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import Records
-from tasks.request import CalibrationRequest
 from tasks.terms import MAX_LABELS, visible
 
 OTHER_LABELS = "(other labels)"
@@ -49,51 +49,51 @@ class Tabulation:
     notes: list[str] = field(default_factory=list)
 
 
-def tables(records: Records, request: CalibrationRequest) -> dict[str, pa.Table]:
+def tables(records: Records, reading: Reading) -> dict[str, pa.Table]:
     """The tables of a Tabulation, from the tables `judged`, `place` and `records`."""
     return {
         "counts": records.query(
             "SELECT stratum, algorithm, cause, sum(n)::BIGINT AS deaths FROM judged "
             "WHERE disposition = 'used' GROUP BY ALL HAVING sum(n) > 0 ORDER BY ALL"
         ),
-        "strata": _strata(records, request),
+        "strata": _strata(records, reading),
         "records": records.query(
             "SELECT stratum, algorithm, disposition, reason, sum(n)::BIGINT AS records FROM judged "
             "GROUP BY ALL HAVING sum(n) > 0 ORDER BY stratum, algorithm, disposition, reason"
         ),
         "causes": _causes(records),
-        "received": _received(records, request),
+        "received": _received(records, reading),
     }
 
 
-def _using(request: CalibrationRequest) -> str:
-    return ", ".join(stratum_columns(request))
+def _using(reading: Reading) -> str:
+    return ", ".join(stratum_columns(reading))
 
 
-def _received(records: Records, request: CalibrationRequest) -> pa.Table:
+def _received(records: Records, reading: Reading) -> pa.Table:
     """Records by stratum and algorithm straight from what was read, not by way of `judged`."""
     return records.query(
         f"""SELECT stratum, name AS algorithm, sum(n)::BIGINT AS records
-        FROM records r JOIN place USING ({_using(request)}) JOIN algorithm_label a ON a.code = r.algorithm
+        FROM records r JOIN place USING ({_using(reading)}) JOIN algorithm_label a ON a.code = r.algorithm
         GROUP BY ALL HAVING sum(n) > 0 ORDER BY ALL"""
     )
 
 
-def _strata(records: Records, request: CalibrationRequest) -> pa.Table:
-    asked = f"""SELECT p.stratum, r.id, a.name, r.n FROM records r JOIN place p USING ({_using(request)})
+def _strata(records: Records, reading: Reading) -> pa.Table:
+    asked = f"""SELECT p.stratum, r.id, a.name, r.n FROM records r JOIN place p USING ({_using(reading)})
         JOIN algorithm_label a ON a.code = r.algorithm
         LEFT JOIN treatment t ON t.age_group = r.age_group AND t.label = r.cause
         WHERE a.state = '{OK}' AND t.treatment IS DISTINCT FROM 'stillbirth'"""
     if records.has_ids:
-        _see(records, request, asked)
+        _see(records, reading, asked)
         deaths = "SELECT stratum, sum(deaths)::BIGINT AS deaths FROM seen GROUP BY stratum"
     else:
         deaths = f"""SELECT stratum, max(total)::BIGINT AS deaths FROM
             (SELECT stratum, name, sum(n) AS total FROM ({asked}) GROUP BY ALL) GROUP BY stratum"""
-    names = ("age_group", "country", *request.columns.strata)
+    names = ("age_group", "country", *reading.columns.strata)
     shown = ", ".join(
         f'{column}_value AS "{name.replace(chr(34), chr(34) * 2)}"'
-        for column, name in zip(stratum_columns(request), names, strict=True)
+        for column, name in zip(stratum_columns(reading), names, strict=True)
     )
     return records.query(
         f"""SELECT DISTINCT stratum, {shown}, coalesce(d.deaths, 0) AS deaths
@@ -101,9 +101,9 @@ def _strata(records: Records, request: CalibrationRequest) -> pa.Table:
     )
 
 
-def _see(records: Records, request: CalibrationRequest, asked: str) -> None:
+def _see(records: Records, reading: Reading, asked: str) -> None:
     """The table `seen`: deaths by stratum and `members`, the algorithms that have them (bit k: the k-th)."""
-    bits = " ".join(f"WHEN '{name}' THEN {1 << k}" for k, name in enumerate(request.algorithms[:MAX_MEMBERS]))
+    bits = " ".join(f"WHEN '{name}' THEN {1 << k}" for k, name in enumerate(reading.algorithms[:MAX_MEMBERS]))
     records.db.execute(
         f"""CREATE TEMP TABLE seen AS SELECT stratum, members, count(*) AS deaths FROM
             (SELECT stratum, id, bit_or((CASE name {bits} ELSE 0 END)::BIGINT) AS members FROM ({asked})

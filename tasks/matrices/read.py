@@ -14,7 +14,7 @@ from tasks.errors import InputError, InventoryError
 from tasks.matrices.model import Inventory, Matrix, content_checksum
 from tasks.matrices.published import champs_inventory, read_stored, stored_path
 from tasks.matrices.rda import read_rda
-from tasks.matrices.table import from_frame, read_frame
+from tasks.matrices.table import from_frame, read_frame, read_json
 from tasks.storage import errors, filesystem
 
 
@@ -33,14 +33,16 @@ def read_inventory(uri: str) -> Inventory:
         raise InventoryError(
             f"{name}: matrices are read from files that end in .rda, .parquet, .csv or .json"
         )
-    data = _read(uri)
     try:
+        if ending == "csv":
+            return _own(from_frame(read_frame(uri)), name)
+        data = _read(uri)
         if ending in ("rda", "rdata"):
             entries, stamp = read_rda(data)
             return champs_inventory(entries, stamp, f"file {name}", hashlib.sha256(data).hexdigest())
         if ending == "parquet" and (stored := _stored(data)):
             return stored
-        return _own(from_frame(read_frame(data, ending)), name)
+        return _own(from_frame(read_json(data) if ending == "json" else read_frame(uri)), name)
     except InputError as problem:
         raise InputError([f"{name}: {line}" for line in problem.problems]) from problem
     except InventoryError as problem:

@@ -7,7 +7,6 @@ sample (1, 2, ..., for type samples).
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.errors import InputError
 from tasks.matrices.model import MATRIX_TYPES, Matrix
+from tasks.sources import THOUSANDS, Table, decimals, read_table, row_numbers
 from tasks.terms import AGE_GROUPS, ALIASES, resolve_country, show
 
 REQUIRED = ("type", "algorithm", "champs_cause", "va_cause", "value")
@@ -51,21 +50,42 @@ def _rows_of(matrix: Matrix) -> pa.Table:
     return pa.table(columns)
 
 
-def read_frame(data: bytes, format: str) -> pd.DataFrame:
-    """The long table in the bytes of a file (format: parquet, csv, json); raises InputError if it is none."""
+def read_frame(uri: str) -> pd.DataFrame:
+    """The long table in a CSV or Parquet file, indexed by its rows' numbers; raises InputError."""
+    table = read_table(uri, (*REQUIRED, *OPTIONAL))
+    frame = table.columns.to_pandas()
+    frame.index = pd.Index(table.rows)
+    problems = [] if "value" not in frame else _unclear_numbers(table, frame)
+    problems += [
+        f"column {name!r} is not known; known are {', '.join((*REQUIRED, *OPTIONAL))}"
+        for name in table.others
+    ]
+    if problems:
+        raise InputError(problems)
+    return frame
+
+
+def _unclear_numbers(table: Table, frame: pd.DataFrame) -> list[str]:
+    """Makes numbers of the values; those that cannot be read surely are problems, the others become NaN."""
+    frame["value"], thousands = decimals(table.columns["value"], typed="value" in table.typed)
+    if not thousands.any():
+        return []
+    return [f"column 'value', {row_numbers(table.rows[thousands].tolist())}: a number {THOUSANDS}"]
+
+
+def read_json(data: bytes) -> pd.DataFrame:
+    """The long table in the bytes of a JSON file; raises InputError if it is none."""
     try:
-        if format == "parquet":
-            return pd.DataFrame(pq.read_table(io.BytesIO(data)).to_pandas())
-        if format == "csv":
-            return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, encoding="utf-8-sig")
         rows = json.loads(data)
-    except (ValueError, pa.ArrowException) as problem:
-        raise InputError(f"this is not a {format} file that can be read") from problem
+    except ValueError as problem:
+        raise InputError("this is not a JSON file that can be read") from problem
     if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
         raise InputError(
             "matrices in JSON are a list of objects, one a cell, with the columns of the long table"
         )
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    return frame
 
 
 def from_frame(frame: pd.DataFrame) -> tuple[Matrix, ...]:
@@ -93,16 +113,15 @@ def from_frame(frame: pd.DataFrame) -> tuple[Matrix, ...]:
 
 def _tidy(frame: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
     """Text trimmed, numbers as numbers, countries by their one name; what cannot be is a problem."""
-    tidy = pd.DataFrame(index=pd.RangeIndex(len(frame)))
+    tidy = pd.DataFrame(index=frame.index)
     for name in _TEXT:
         given = frame[name] if name in frame else pd.Series([""] * len(frame))
         tidy[name] = given.fillna("").astype(str).str.strip().to_numpy()
     tidy["algorithm"] = tidy["algorithm"].map(lambda name: ALIASES.get(name.lower(), name))
-    numbers = pd.to_numeric(frame["value"], errors="coerce").to_numpy(np.float64)
+    numbers = _numbers(frame["value"])
     tidy["value"] = numbers
-    _note(problems, ~np.isfinite(numbers) | (numbers < 0), "value must be a number of 0 or more")
-    sample = frame["sample"] if "sample" in frame else pd.Series([np.nan] * len(frame))
-    tidy["sample"] = pd.to_numeric(sample, errors="coerce").to_numpy(np.float64)
+    _note(problems, ~(tidy["value"] >= 0) | (tidy["value"] == np.inf), "value must be a number of 0 or more")
+    tidy["sample"] = _numbers(frame["sample"]) if "sample" in frame else np.nan
     _note(problems, ~tidy["type"].isin(MATRIX_TYPES), f"type must be one of {', '.join(MATRIX_TYPES)}")
     _note(
         problems, ~tidy["age_group"].isin(("", *AGE_GROUPS)), f"age_group must be {' or '.join(AGE_GROUPS)}"
@@ -110,16 +129,27 @@ def _tidy(frame: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
     for name in ("algorithm", "champs_cause", "va_cause"):
         _note(problems, tidy[name] == "", f"{name} is empty")
     _note(
-        problems, (tidy["type"] == "samples") & ~(tidy["sample"] >= 1), "type samples needs a sample number"
+        problems,
+        (tidy["type"] == "samples") & ~((tidy["sample"] >= 1) & (tidy["sample"] % 1 == 0)),
+        "type samples needs a sample number",
     )
     tidy["country"] = tidy["country"].map(_countries(tidy["country"], problems))
     return tidy
 
 
-def _note(problems: list[str], wrong: pd.Series | NDArray[np.bool_], what: str) -> None:
-    if rows := (np.flatnonzero(np.asarray(wrong)) + 1).tolist():
-        shown = ", ".join(str(row) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
-        problems.append(f"{what}: {len(rows)} data rows, the first are {shown}")
+def _numbers(column: pd.Series) -> NDArray[np.float64]:
+    """Numbers and texts as numbers; NaN for what is neither."""
+    texts = [isinstance(value, str) for value in column]
+    found: NDArray[np.float64] = pd.to_numeric(column.mask(texts), errors="coerce").to_numpy(
+        np.float64, copy=True
+    )
+    found[texts] = decimals(pa.array(column[texts].tolist(), pa.string()), typed=True)[0]
+    return found
+
+
+def _note(problems: list[str], wrong: pd.Series, what: str) -> None:
+    if rows := wrong.index[wrong].tolist():
+        problems.append(f"{what}: {row_numbers(rows)}")
 
 
 def _countries(column: pd.Series, problems: list[str]) -> dict[str, str]:

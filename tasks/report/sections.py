@@ -172,7 +172,7 @@ def summary_sentences(view: View) -> list[str]:
     """The run in a few sentences: how many main results may be published."""
     say = view.say
     counts = Counter(unit.verdict for unit in view.strata)
-    number = {verdict: say.number(counts[verdict]) for verdict in VERDICTS}
+    number: dict[str, Any] = {verdict: say.number(counts[verdict]) for verdict in VERDICTS}
     sentences = warnings(view)
     if len(view.strata) > 1:
         counted = say("report.in_brief_counts", number=say.number(len(view.strata)), **number)

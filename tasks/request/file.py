@@ -71,6 +71,10 @@ def read_fields(path: str | Path) -> dict[str, Any]:
 
 
 def _beside(uri: str, folder: Path) -> str:
-    if "://" in uri or Path(uri).is_absolute():
+    if "://" in uri:
+        return uri
+    if uri.startswith("~"):
+        return str(Path(uri).expanduser())
+    if Path(uri).is_absolute():
         return uri
     return os.path.normpath(folder / uri)

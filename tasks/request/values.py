@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from tasks.results import ENSEMBLE
-from tasks.terms import AgeGroup, aliases_among, one_name, show
+from tasks.terms import AgeGroup, aliases_among, normal, one_name, show
 
 INLINE_ROWS = (
     "individual records cannot be written into a request, because Prefect keeps requests in its database; "
@@ -74,7 +74,18 @@ def inline_counts(value: Any) -> Any:
         isinstance(value, dict) and any(isinstance(causes, list | str) for causes in value.values())
     ):
         raise refuse(INLINE_ROWS)
-    return algorithms_once(value)
+    return algorithms_once(_causes_once(value))
+
+
+def _causes_once(value: Any) -> Any:
+    """Refuses counts of a cause under two spellings: both would be added up."""
+    for causes in value.values() if isinstance(value, dict) else ():
+        names = [normal(str(name)) for name in causes] if isinstance(causes, dict) else []
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise refuse(
+                f"cause {show(twice[0])} is given more than once (upper and lower case are the same)"
+            )
+    return value
 
 
 def algorithms_once(value: Any) -> Any:

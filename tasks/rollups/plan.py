@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from tasks.errors import InputError
 from tasks.results import ALL
+from tasks.rollups.weights import ROW
+from tasks.terms import value_key
 
 NATION = "nation"  # level of a roll-up over all strata of a country and age group
 NO_PLACE = "("  # begins age group or country of rejected records, which belong to no roll-up
@@ -65,6 +67,10 @@ def plan(
     for columns in _levels(roll_ups, strata_columns):
         found = _level(rows, columns, strata_columns, unseen)
         groups += [group for group, _ in found]
+        if weights is not None and (empty := [group["group"] for group, own in found if not _weight(own)]):
+            raise InputError(
+                [f"roll_up_weights: the weights of all strata of {group} are 0" for group in empty]
+            )
         members += [member for _, own in found for member in own]
     if len({(group["level"], group["group"]) for group in groups}) < len(groups):
         raise ValueError("two roll-ups have the same level and group")
@@ -79,6 +85,10 @@ def plan(
         pa.Table.from_pylist(members, pa.schema(member_schema)),
         pa.Table.from_pylist(groups, pa.schema(group_schema)),
     )
+
+
+def _weight(members: Sequence[Mapping[str, Any]]) -> float:
+    return math.fsum(member["weight"] for member in members)
 
 
 def level_name(columns: Iterable[str], strata_columns: Sequence[str]) -> str:
@@ -146,8 +156,11 @@ def _weigh(
     only = {name: next(iter(values)) for name, values in known.items() if name not in weights.column_names}
     given: dict[tuple[str, ...], float] = {}
     problems: list[str] = []
-    for number, row in enumerate(weights.to_pylist(), start=1):
-        key = tuple(str({**row, **only}[name]).strip() for name in places)
+    columns = {name: {value_key(row[name]): row[name] for row in rows} for name in places}
+    for place, row in enumerate(weights.to_pylist(), start=1):
+        number = row.get(ROW, place)
+        texts = {name: str({**row, **only}[name]) for name in places}
+        key = tuple(columns[name].get(value_key(text), text.strip()) for name, text in texts.items())
         if key in given:
             problems.append(f"roll_up_weights, row {number}: the stratum is there twice")
         try:

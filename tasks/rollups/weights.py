@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import InputError
-from tasks.sources import FileReader, find_files
+from tasks.sources import THOUSANDS, decimals, read_table, row_numbers
 from tasks.terms import MISSING
 
-SHOWN_ROWS = 10
+ROW = "(row)"
+"""Column of the rows' numbers in the file."""
 
 
 def read_weights(uri: str, strata_columns: Sequence[str]) -> pa.Table:
     """The columns age_group, country, those of the strata and deaths, as far as the file has them, as text.
 
-    The file is read as the input is (CSV with any of its separators, or Parquet); a stratum's missing value
-    is `(missing)`, as in the results. Raises InputError, without what is in the cells, if it cannot be read.
+    The file is read as the input is; a stratum's missing value is `(missing)`, as in the results. `(row)` has
+    the rows' numbers. Raises InputError, without what is in the cells, if it cannot be read or a number of
+    deaths is not one.
     """
     try:
         return _read(uri, ("age_group", "country", *strata_columns, "deaths"))
@@ -30,32 +33,31 @@ def read_weights(uri: str, strata_columns: Sequence[str]) -> pa.Table:
 
 def weights_checksum(weights: pa.Table) -> str:
     """sha256 (hex) of the rows, in whichever order they and their columns are."""
-    rows = sorted(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in weights.to_pylist())
+    given = weights.select([name for name in weights.column_names if name != ROW])
+    rows = sorted(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in given.to_pylist())
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 def _read(uri: str, names: Sequence[str]) -> pa.Table:
-    sources = find_files(uri)
-    if len(sources) > 1:
-        raise InputError(f"{uri}: is {len(sources)} files; give one")
-    reader = FileReader(sources[0])
-    reader.read_header()
-    wanted = [name for name in names if name in reader.names]
-    if twice := [name for name in wanted if reader.names.count(name) > 1]:
-        raise InputError(f"{uri}: there is more than one column {', '.join(twice)}")
-    rows = pa.concat_tables(_tables(reader, wanted))
-    if reader.ragged:
-        numbers = ", ".join(map(str, reader.ragged[:SHOWN_ROWS]))
-        raise InputError(f"{uri}: {len(reader.ragged)} rows have too few or too many cells: row {numbers}")
-    return rows
+    table = read_table(uri, names)
+    if "deaths" in table.columns.column_names:
+        _check_deaths(uri, table.columns["deaths"], table.rows, typed="deaths" in table.typed)
+    if not table.columns.num_columns:
+        return table.columns
+    columns = {
+        name: column if name == "deaths" else pc.fill_null(column, MISSING)
+        for name, column in zip(table.columns.column_names, table.columns.columns, strict=True)
+    }
+    return pa.table({**columns, ROW: table.rows})
 
 
-def _tables(reader: FileReader, wanted: Sequence[str]) -> Iterator[pa.Table]:
-    yield pa.schema([(name, pa.string()) for name in wanted]).empty_table()
-    if wanted:
-        for batch in reader.batches(wanted):
-            columns = {
-                name: values if name == "deaths" else pc.fill_null(values, MISSING)
-                for name, values in batch.columns.items()
-            }
-            yield pa.table(columns)
+def _check_deaths(uri: str, column: pa.ChunkedArray, rows: np.ndarray, *, typed: bool) -> None:
+    numbers, thousands = decimals(column, typed=typed)
+    wrong = ~thousands & ~((numbers >= 0) & (numbers < np.inf))
+    kinds = ((thousands, f"a number {THOUSANDS}"), (wrong, "is not a number of at least 0 in plain digits"))
+    if problems := [
+        f"{uri}, column 'deaths', {row_numbers(rows[found].tolist())}: {what}"
+        for found, what in kinds
+        if found.any()
+    ]:
+        raise InputError(problems)

@@ -7,6 +7,7 @@ from tasks.run.job import Job, Work
 from tasks.run.manifest import COMPLETE, WITH_FAILURES, in_order, may_heal
 from tasks.run.prepare import prepare
 from tasks.run.publish import Done, publish
+from tasks.run.reading import reading_of
 
 __all__ = [
     "COMPLETE",
@@ -21,6 +22,7 @@ __all__ = [
     "may_heal",
     "prepare",
     "publish",
+    "reading_of",
     "reason_lost",
     "run_seconds",
     "time_limit",

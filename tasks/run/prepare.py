@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from tasks.request import CalibrationRequest
 from tasks.roots import require_allowed
 from tasks.run.chunks import split
 from tasks.run.job import Job, Work, give_back, resolved
+from tasks.run.reading import reading_of
 from tasks.run.tables import Identity, with_places
 from tasks.storage import filesystem, read_text
 from tasks.verdict import unplaced_shares
@@ -31,9 +33,7 @@ def prepare(request: CalibrationRequest) -> Job:
     """
     require_allowed(request.output, "output")
     inventory = load_inventory(request.matrix.source)
-    tabulation = tabulate(
-        request, None if request.matrix.source in _STANDARD_CAUSES else inventory.broad_causes()
-    )
+    tabulation = _tabulated(request, inventory)
     chunks = split(tabulation, inventory, request)
     boundaries = read_boundaries_of(request, tabulation)
     columns, weights_uri = request.columns.strata, request.roll_up_weights
@@ -68,6 +68,15 @@ def _compared_pairs(plan: rollups.Plan, request: CalibrationRequest, causes: int
     algorithms = len(request.algorithms) + request.ensemble_used
     rollups.check_contrasts_size(pairs, algorithms=algorithms, causes=causes, draws=request.draws)
     return pairs
+
+
+def _tabulated(request: CalibrationRequest, inventory: Inventory) -> Tabulation:
+    causes = None if request.matrix.source in _STANDARD_CAUSES else inventory.broad_causes()
+    found = tabulate(reading_of(request), causes)
+    if request.ensemble and not request.ensemble_used:
+        note = "no ensemble: it takes at least two algorithms, and the request names one"
+        found = replace(found, notes=[note, *found.notes])
+    return found
 
 
 def absolute_root(output: str) -> str:

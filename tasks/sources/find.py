@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os.path
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -20,13 +22,22 @@ _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of the input: `name` is what users see, `columns` what its folders say (year=2023)."""
+    """One file of the input: `name` is what users see, `columns` what its folders say (year=2023).
+
+    above: what the last folders of its address itself say; they count where the file has no such column.
+    """
 
     name: str
     path: str
     format: str
     algorithm: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
+    above: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine."""
+        return not self.name.startswith("s3://")
 
     def open(self) -> Any:
         """The file's bytes, as a file to read and seek."""
@@ -54,11 +65,7 @@ def find_files(
                 found += _expand(uri, algorithm, format)
             except InputError as error:
                 problems += error.problems
-    names = [file.name for file in found]
-    problems += [
-        f"{name}: is given more than once; each file is read once"
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
+    problems += _given_twice(found)
     if problems:
         raise InputError(problems)
     return sorted(found, key=lambda file: (file.algorithm or "", file.name))
@@ -70,6 +77,17 @@ def every_file(uri: str) -> list[tuple[str, str]]:
     `find_files` leaves these out, but they may hold records too. None where nothing is there.
     """
     return [(name, path) for name, path, _ in _at(uri)]
+
+
+def _given_twice(found: Sequence[SourceFile]) -> Iterator[str]:
+    """Files with several addresses: the same text, another way to write it, or a link."""
+    by_place: dict[str, list[str]] = {}
+    for file in found:
+        by_place.setdefault(os.path.realpath(file.path) if file.is_local else file.path, []).append(file.name)
+    for names in sorted(by_place.values()):
+        if len(names) > 1:
+            also = f", also as {', '.join(others)}" if (others := sorted(set(names) - {names[0]})) else ""
+            yield f"{names[0]}: is given more than once{also}; each file is read once"
 
 
 def _at(uri: str) -> list[tuple[str, str, str]]:
@@ -102,8 +120,10 @@ def _expand(uri: str, algorithm: str | None, format: str | None) -> list[SourceF
         kind = format or _format(path)
         if kind is None:
             problems.append(_unknown_format(name))
-        else:  # folders above the address do not belong to the data
-            files.append(SourceFile(name, path, kind, algorithm, dict(_partitions(below))))
+        else:
+            root = path.removesuffix(below)
+            above = dict(_last_partitions(root if below else path.rpartition("/")[0]))
+            files.append(SourceFile(name, path, kind, algorithm, dict(_partitions(below)), above))
     if problems:
         raise InputError(problems)
     return files
@@ -139,6 +159,12 @@ def _partitions(path: str) -> Iterator[tuple[str, str]]:
         key, sign, value = part.partition("=")
         if sign and key:
             yield key, "" if value == _HIVE_NULL else unquote(value)
+
+
+def _last_partitions(folder: str) -> Iterator[tuple[str, str]]:
+    """Those of the last folders of a path: of home/run=1/deaths/year=2023, the year."""
+    last = list(takewhile(lambda part: "=" in part, reversed(PurePosixPath(folder).parts)))
+    yield from _partitions("/".join([*reversed(last), "file"]))
 
 
 def sha256_of(file: Any) -> tuple[int, str]:

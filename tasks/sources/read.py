@@ -1,38 +1,35 @@
-"""Reads the input's files in a stream: text columns by their role, with the row numbers that a user sees.
+"""Reads a table's file in a stream: text columns by name, with the row numbers that a user sees.
 
-Nothing here looks at what the values mean. No message holds a value; parsers' own messages, which do, are
-dropped.
+Every table that users give is read here: records, counts, weights, matrices, files to convert. Nothing here
+looks at what the values mean. No message holds a value; parsers' own messages, which do, are dropped.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from tasks import storage
 from tasks.errors import InputError
-from tasks.sources.find import BLOCK, SourceFile, sha256_of
+from tasks.sources.find import SourceFile, sha256_of
+from tasks.sources.header import read_header, same_names
+from tasks.sources.kinds import NOT_UTF8
+from tasks.sources.missing import missing_as_null
+from tasks.sources.parquet import nested_columns, open_parquet, parquet_batches, typed_columns
+from tasks.sources.quotes import OPEN_QUOTE, Quotes
+from tasks.sources.stream import Passing, unpacked
 
 HEADER_BYTES = 1 << 20
-BATCH_ROWS = 1 << 18
 CSV_BLOCK = 16 << 20
 EMPTY: Any = pa.scalar("")
-DELIMITERS = ",;\t"
-NOT_UTF8 = "is not UTF-8 text; save it as CSV UTF-8"
-OPEN_QUOTE = "a quotation mark is not closed, so that rows run into each other; correct the file"
 
 
 @dataclass
@@ -45,72 +42,94 @@ class Batch:
 
 @dataclass
 class FileReader:
-    """One open file. After the last batch, `bytes`, `sha256`, `ragged` and `blank` say what was read.
+    """A file. After the last batch, the fields from `bytes` on say what was read.
 
-    odd_header: row 1 has one name, or another number of cells than row 2: it may not be the header.
+    columns: what its folders say (year=2023). typed: columns of numbers, not text. nested: columns of lists
+    and the like, which cannot be read. odd_header: row 1 may not be the header. total: rows below the header.
+    ragged: rows with more or fewer cells. blank: how many rows have nothing in any cell. swallowed: rows with
+    a cell of several lines that look like rows.
     """
 
     source: SourceFile
     names: list[str] = field(default_factory=list)
-    bytes: int = 0
-    sha256: str = ""
-    ragged: list[int] = field(default_factory=list)
-    blank: int = 0
+    columns: dict[str, str] = field(default_factory=dict)
+    typed: frozenset[str] = frozenset()
+    nested: frozenset[str] = frozenset()
     delimiter: str = ","
     odd_header: bool = False
+    bytes: int = 0
+    sha256: str = ""
+    total: int = 0
+    ragged: list[int] = field(default_factory=list)
+    blank: int = 0
+    swallowed: list[int] = field(default_factory=list)
 
     def read_header(self) -> None:
-        """Fills `names`. Raises InputError if the file cannot be read at all."""
+        """Fills the fields down to `odd_header`. Raises InputError if the file cannot be read at all."""
         with storage.errors(self.source.name), self.source.open() as file:
             if self.source.format == "parquet":
-                self.names = list(_parquet(file, self.source.name).schema_arrow.names)
-                return
-            with _sound(self.source.name):
-                text = _decompressed(file).read(HEADER_BYTES)
-        self.names, self.delimiter = _header(bytes(text), self.source.name)
-        self.odd_header = sum(map(bool, self.names)) < 2 or _of_another_length(bytes(text), self)
+                schema = open_parquet(file, self.source.name).schema_arrow
+                self.names, self.typed = list(schema.names), typed_columns(schema)
+                self.nested = nested_columns(schema)
+            else:
+                with self._sound():
+                    data = bytes(unpacked(file).read(HEADER_BYTES))
+                header = read_header(data, self.source.name)
+                self.names, self.delimiter = header.names, header.delimiter
+                self.odd_header, self._line_end = header.odd, header.line_end
+        own = {name: value for name, value in self.source.above.items() if not same_names(name, self.names)}
+        self.columns = own | self.source.columns
 
-    def batches(self, wanted: Sequence[str]) -> Iterator[Batch]:
-        """The wanted columns of every row, in the order of the file."""
+    def batches(
+        self, wanted: Sequence[str], named: Mapping[str, Collection[str]] | None = None
+    ) -> Iterator[Batch]:
+        """The wanted columns of every row, in the order of the file.
+
+        named: by column, texts in lower case that are values although others would mean missing by them.
+        """
+        format, kept = self.source.format, named or {}
+        for rows, cells in self.cells([self.names.index(name) for name in wanted]):
+            pairs = zip(wanted, cells, strict=True)
+            yield Batch(rows, {n: missing_as_null(array, format, kept.get(n, ())) for n, array in pairs})
+
+    def cells(self, positions: Sequence[int]) -> Iterator[tuple[np.ndarray, list[Any]]]:
+        """The columns at these positions as they are written, with the rows' numbers."""
         with storage.errors(self.source.name), self.source.open() as file:
             if self.source.format == "parquet":
                 self.bytes, self.sha256 = sha256_of(file)
                 file.seek(0)
-                yield from self._parquet_batches(file, wanted)
+                for rows, cells in parquet_batches(file, self.source.name, positions):
+                    self.total += len(rows)
+                    yield rows, cells
             else:
-                yield from self._csv_batches(file, wanted)
+                yield from self._csv(file, positions)
 
-    def _parquet_batches(self, file: Any, wanted: Sequence[str]) -> Iterator[Batch]:
-        start = 1
-        try:
-            for batch in _parquet(file, self.source.name).iter_batches(BATCH_ROWS, columns=list(wanted)):
-                rows = np.arange(start, start + batch.num_rows, dtype=np.int64)
-                start += batch.num_rows
-                yield Batch(rows, {name: as_text(batch.column(name)) for name in wanted})
-        except pa.ArrowException:
-            raise InputError(f"{self.source.name}: cannot be read as Parquet; is it whole?") from None
-
-    def _csv_batches(self, file: Any, wanted: Sequence[str]) -> Iterator[Batch]:
-        stream = _Counting(file)
-        text = _Counting(_decompressed(stream))
+    def _csv(self, file: Any, positions: Sequence[int]) -> Iterator[tuple[np.ndarray, list[Any]]]:
+        quotes = Quotes(self.delimiter, len(self.names), self._line_end)
+        stream = Passing(file)
+        text = Passing(unpacked(stream), quotes.feed)
         start = 2
-        with _sound(self.source.name):
+        with self._sound(quotes):
             for batch in self._open_csv(text):
                 rows = self._row_numbers(start, batch.num_rows)
                 start = int(rows[-1]) + 1 if batch.num_rows else start
-                yield self._without_blank(batch, rows, wanted)
+                self.total += batch.num_rows
+                yield self._without_blank(batch, rows, positions)
+                self._check(quotes)
             text.rest()
             stream.rest()
-        if text.quotes % 2:
-            raise InputError(f"{self.source.name}: {OPEN_QUOTE}")
-        self.bytes, self.sha256 = stream.size, stream.digest.hexdigest()
+        quotes.end()
+        self._check(quotes)
+        self.total += len(self.ragged)
+        self.bytes, self.sha256 = stream.size, stream.sha256
+        self.swallowed = quotes.swallowed
 
     def _open_csv(self, text: Any) -> Any:
         keys = [str(index) for index in range(len(self.names))]
         return pa_csv.open_csv(
             text,
             read_options=pa_csv.ReadOptions(
-                use_threads=False, column_names=keys, skip_rows=1, block_size=CSV_BLOCK
+                use_threads=False, column_names=keys, skip_rows_after_names=1, block_size=CSV_BLOCK
             ),
             parse_options=pa_csv.ParseOptions(
                 delimiter=self.delimiter,
@@ -131,8 +150,10 @@ class FileReader:
         numbers = np.arange(start, start + count + len(among), dtype=np.int64)
         return np.setdiff1d(numbers, among, assume_unique=True)[:count] if among else numbers
 
-    def _without_blank(self, batch: Any, rows: np.ndarray, wanted: Sequence[str]) -> Batch:
-        """A row without anything in any cell is no record."""
+    def _without_blank(
+        self, batch: Any, rows: np.ndarray, positions: Sequence[int]
+    ) -> tuple[np.ndarray, list[Any]]:
+        """A row without anything in any cell is not a record."""
         kept = batch
         maybe: Any = pc.equal(batch.column(0), EMPTY)
         if pc.any(maybe).as_py():
@@ -141,122 +162,26 @@ class FileReader:
             keep = pc.invert(maybe)
             self.blank += batch.num_rows - (pc.sum(keep).as_py() or 0)
             kept, rows = batch.filter(keep), rows[keep.to_numpy(zero_copy_only=False)]
-        position = {name: index for index, name in reversed(list(enumerate(self.names)))}
-        return Batch(rows, {name: missing_as_null(kept.column(position[name])) for name in wanted})
+        return rows, [kept.column(position) for position in positions]
 
+    def _check(self, quotes: Quotes) -> None:
+        if quotes.broken:
+            raise InputError(f"{self.source.name}: {quotes.broken}")
 
-class _Counting(io.RawIOBase):
-    """Passes bytes on; keeps their number, SHA-256 and number of quotation marks."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-        self.size = self.quotes = 0
-        self.digest = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = bytes(self._inner.read(size if size > 0 else BLOCK))
-        self.size += len(data)
-        self.quotes += data.count(b'"')
-        self.digest.update(data)
-        return data
-
-    def rest(self) -> None:
-        while self.read(BLOCK):
-            pass
-
-
-def _decompressed(file: Any) -> Any:
-    """The file's text, unpacked if it is gzip (told by its first bytes, whatever its name)."""
-    head = file.read(2)
-    whole = _Joined(head, file)
-    return pa.CompressedInputStream(pa.PythonFile(whole, mode="r"), "gzip") if head == b"\x1f\x8b" else whole
-
-
-class _Joined(io.RawIOBase):
-    """Bytes that were read already, then the rest of the file."""
-
-    def __init__(self, head: bytes, rest: Any) -> None:
-        self._head, self._rest = head, rest
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._head:
-            return bytes(self._rest.read(size))
-        head, self._head = self._head, b""
-        return head + bytes(self._rest.read(max(size - len(head), 0) if size > 0 else BLOCK))
-
-
-def _header(data: bytes, name: str) -> tuple[list[str], str]:
-    """Column names of a CSV file and the delimiter that divides them: the one that gives the most columns."""
-    line = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")[0].split(b"\r")[0]
-    if not line.strip():
-        raise InputError(f"{name}: is empty; its first row must hold the names of the columns")
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{name}: {NOT_UTF8}") from None
-    if text.count('"') % 2:
-        raise InputError(f"{name}: row 1: {OPEN_QUOTE}")
-    rows = {delimiter: next(csv.reader([text], delimiter=delimiter)) for delimiter in DELIMITERS}
-    delimiter = max(rows, key=lambda sign: len(rows[sign]))
-    return [cell.strip() for cell in rows[delimiter]], delimiter
-
-
-def _of_another_length(data: bytes, reader: FileReader) -> bool:
-    """Whether row 2 has more or fewer cells than row 1, as below a title or above a table."""
-    lines = io.StringIO(data.decode("utf-8-sig", errors="replace"), newline="")
-    rows = csv.reader(lines, delimiter=reader.delimiter)
-    try:
-        second = next(islice(rows, 1, 2), None)
-    except csv.Error:
-        return False
-    return bool(second) and len(second or ()) != len(reader.names)
-
-
-def _parquet(file: Any, name: str) -> Any:
-    try:
-        return pq.ParquetFile(file)
-    except pa.ArrowException:
-        raise InputError(f"{name}: is not a Parquet file, or not a whole one") from None
-
-
-@contextmanager
-def _sound(name: str) -> Iterator[None]:
-    """Errors of the CSV parser and of gzip without their messages, which may hold parts of records."""
-    try:
-        yield
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{name}: {NOT_UTF8 if 'UTF8' in str(error) else OPEN_QUOTE}") from None
-    except OSError as error:
-        if not ("zlib" in str(error) or "compressed" in str(error)):  # of the system, not of gzip
-            raise
-        raise InputError(f"{name}: the compressed data are damaged or cut off") from None
-
-
-def as_text(array: Any) -> Any:
-    """A Parquet column as text: whole floating numbers (IDs that were once read as numbers) without '.0'."""
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_boolean(array.type):
-        array = pc.cast(array, pa.int8())
-    if pa.types.is_floating(array.type):
-        whole = pc.if_else(pc.is_nan(array), None, array)
+    @contextmanager
+    def _sound(self, quotes: Quotes | None = None) -> Iterator[None]:
+        """Errors of the CSV parser and of gzip without their messages, which may hold parts of records."""
         try:
-            return missing_as_null(pc.cast(pc.cast(whole, pa.int64()), pa.string()))
-        except pa.ArrowInvalid:
-            return pc.cast(whole, pa.string())
-    return missing_as_null(pc.cast(array, pa.string()))
-
-
-def missing_as_null(array: Any) -> Any:
-    """Outer white space taken off; an empty cell, and NA as R writes a missing value, as null."""
-    text = pc.utf8_trim_whitespace(array)
-    return pc.if_else(pc.is_in(text, pa.array(["", "NA"])), None, text)
+            yield
+        except pa.ArrowInvalid as error:
+            if quotes is not None:
+                self._check(quotes)
+            what = NOT_UTF8 if "UTF8" in str(error) else OPEN_QUOTE
+            raise InputError(f"{self.source.name}: {what}") from None
+        except OSError as error:
+            if not ("zlib" in str(error) or "compressed" in str(error)):  # of the system, not of gzip
+                raise
+            raise InputError(f"{self.source.name}: the compressed data are damaged or cut off") from None
 
 
 def inline_batches(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Batch]:

@@ -22,6 +22,7 @@ from tasks.terms.countries import OTHER, name_key, nearest_countries, resolve_co
 from tasks.terms.flags import FLAGS
 from tasks.terms.icd10 import code_range, overlapping
 from tasks.terms.text import MAX_LABELS, MISSING, amount, show, visible
+from tasks.terms.values import one_form, value_key
 from tasks.terms.words import CAUSE_ORDER, NOTHING, Language, Words, in_order, in_words, words
 
 __all__ = [
@@ -55,12 +56,14 @@ __all__ = [
     "nearest",
     "nearest_countries",
     "normal",
+    "one_form",
     "one_name",
     "only_in_who_2022",
     "other_age_group",
     "overlapping",
     "resolve_country",
     "show",
+    "value_key",
     "visible",
     "words",
 ]

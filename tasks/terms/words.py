@@ -129,7 +129,7 @@ class Words:
     def _written(self, number: str) -> str:
         """An English number with the signs of the language."""
         whole, point, rest = number.partition(".")
-        return whole.replace(",", self._thousands) + (self._decimal if point else "") + rest
+        return str(whole.replace(",", self._thousands) + (self._decimal if point else "") + rest)
 
     def percent(self, fraction: float | None, decimals: int = 0) -> str:
         """A fraction as a percentage; what would round to zero is shown as less than the smallest step."""

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ingest_made import accounted, of_file
+from support.ingest_made import tabulated as tabulated_request
 
 from tasks import run as steps
 from tasks.engine.process import Pool
 from tasks.errors import InputError
-from tasks.ingest.tabulate import Tabulation, check_records_add_up, tabulate
+from tasks.ingest.tabulate import Tabulation, check_records_add_up
 from tasks.request.model import CalibrationRequest
 from tasks.results.store import open_results
 
@@ -67,7 +68,7 @@ def written(folder: str, rows: list[list[str]], files: int = 1, **changes: Any) 
 
 def tabulated(rows: list[list[str]], files: int = 1) -> Tabulation:
     with tempfile.TemporaryDirectory() as folder:
-        return tabulate(written(folder, rows, files))
+        return tabulated_request(written(folder, rows, files))
 
 
 def tables(found: Tabulation) -> list[list[dict[str, object]]]:
@@ -182,7 +183,7 @@ def test_used_deaths_are_those_with_a_known_cause(causes: list[str]) -> None:
             csv.writer(file).writerows([["ID", "cause"], *([n, cause] for n, cause in enumerate(causes))])
         known = sum(cause.strip() in ("ipre", "Pneumonia", "malaria", "Neonatal sepsis") for cause in causes)
         try:
-            found = tabulate(of_file(path, unmapped_causes="exclude"))
+            found = tabulated_request(of_file(path, unmapped_causes="exclude"))
         except InputError as error:
             assert known == 0
             assert "no record of the input can be calibrated" in error.problems[0]

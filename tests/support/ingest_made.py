@@ -12,6 +12,7 @@ import pytest
 from tasks.errors import InputError
 from tasks.ingest.tabulate import Tabulation, tabulate
 from tasks.request.model import CalibrationRequest, parse_request
+from tasks.run import reading_of
 
 
 def fields(**changes: Any) -> dict[str, Any]:
@@ -47,10 +48,15 @@ def of_file(path: Path | Iterable[Path], layout: str = "records", **changes: Any
     return parse_request(fields(**{"input": {"uri": uri, "layout": layout}, **changes}))
 
 
+def tabulated(request: CalibrationRequest, **options: Any) -> Tabulation:
+    """A request's input, tabulated."""
+    return tabulate(reading_of(request), **options)
+
+
 def refused(request: CalibrationRequest, folder: Path) -> list[str]:
     """The problems of an input, its folder's name taken off."""
     with pytest.raises(InputError) as raised:
-        tabulate(request)
+        tabulated(request)
     return [problem.replace(f"{folder}/", "") for problem in raised.value.problems]
 
 

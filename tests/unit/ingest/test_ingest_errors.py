@@ -8,10 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.ingest_made import accounted, counts, csv, deaths, fields, of_file, refused
+from support.ingest_made import accounted, counts, csv, deaths, fields, of_file, refused, tabulated
 
 from tasks.errors import InputError, StorageError
-from tasks.ingest.tabulate import tabulate
 from tasks.request.model import parse_request
 
 GO_ON = "to go on without such rows, set bad_records: reject; they are then counted and reported"
@@ -179,7 +178,7 @@ def test_reject_sets_bad_rows_aside_and_counts_them_by_reason(tmp_path: Path) ->
         9,other,eava,neonate,Mozambique
         10,ipre,eava,neonate,Mozambique,too many""",
     )
-    found = tabulate(
+    found = tabulated(
         of_file(path, age_group={"column": "age"}, country={"column": "land"}, bad_records="reject")
     )
     neonate = "age_group=neonate/country=Mozambique"
@@ -286,7 +285,7 @@ def test_rows_of_another_length_are_refused_by_their_numbers(tmp_path: Path) -> 
 def test_blank_rows_are_no_records_and_keep_the_row_numbers(tmp_path: Path) -> None:
     path = csv(tmp_path, "ID,cause\n1,ipre\n\n,\n4,Xyz\n\n")
     assert refused(of_file(path), tmp_path)[0].startswith("deaths.csv, column 'cause', row 5: 'Xyz'")
-    found = tabulate(of_file(path, unmapped_causes="exclude"))
+    found = tabulated(of_file(path, unmapped_causes="exclude"))
     assert accounted(found) == {("used", ""): 1, ("excluded", "unmapped_cause"): 1}
     assert any("blank row" in note for note in found.notes)
 
@@ -345,7 +344,7 @@ def test_a_matrix_row_has_exactly_one_cause(tmp_path: Path) -> None:
         "deaths.csv, rows 2, 3, 4, 5, 6: 5 rows without exactly one cause marked 1, all others 0",
         GO_ON,
     ]
-    found = tabulate(of_file(path, layout="matrix", bad_records="reject"))
+    found = tabulated(of_file(path, layout="matrix", bad_records="reject"))
     assert accounted(found) == {("used", ""): 1, ("rejected", "not_exactly_one_cause"): 5}
 
 
@@ -366,7 +365,7 @@ def test_the_same_count_given_twice_is_refused_unless_other_columns_tell_the_row
         "one of each"
     ]
     path = csv(tmp_path, "cause,deaths,sex\nipre,3,f\nother,1,f\nipre,4,m")
-    assert counts(tabulate(of_file(path, layout="counts"))) == {"eava": {"ipre": 7, "other": 1}}
+    assert counts(tabulated(of_file(path, layout="counts"))) == {"eava": {"ipre": 7, "other": 1}}
 
 
 def test_a_matrix_without_cause_columns_is_refused(tmp_path: Path) -> None:
@@ -463,7 +462,7 @@ def test_no_value_of_other_columns_is_in_any_problem(tmp_path: Path) -> None:
     )
     for changes in rows:
         with pytest.raises(InputError) as raised:
-            tabulate(of_file(path, **changes))
+            tabulated(of_file(path, **changes))
         assert "SECRET" not in str(raised.value)
 
 
@@ -472,4 +471,4 @@ def test_no_room_for_temporary_files_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
         StorageError, match=r"no room to tabulate the input in the temporary folder .* set TMPDIR"
     ):
-        tabulate(of_file(path), memory="4MB")
+        tabulated(of_file(path), memory="4MB")

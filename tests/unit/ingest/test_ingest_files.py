@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
-from support.ingest_made import accounted, counts, csv, fields, of_file, refused
+from support.ingest_made import accounted, counts, csv, fields, of_file, refused, tabulated
 
 from tasks.errors import StorageError
-from tasks.ingest.tabulate import Tabulation, tabulate
+from tasks.ingest.tabulate import Tabulation
 from tasks.request.model import parse_request
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def stored(plain: Path, kind: str) -> Path:
     ],
 )
 def test_how_a_csv_file_is_written_does_not_matter(plain: Path, kind: str) -> None:
-    expected = tabulate(of_file(plain, columns=STRATA))
+    expected = tabulated(of_file(plain, columns=STRATA))
     assert accounted(expected) == {("used", ""): 3, ("excluded", "undetermined_cause"): 1}
-    assert tables(tabulate(of_file(stored(plain, kind), columns=STRATA))) == tables(expected)
+    assert tables(tabulated(of_file(stored(plain, kind), columns=STRATA))) == tables(expected)
 
 
 @pytest.mark.parametrize("kind", ["text", "dictionary", "large_string", "numbers"])
@@ -109,8 +109,8 @@ def test_parquet_columns_of_any_type_are_read_as_text(tmp_path: Path, kind: str)
         ids, year = ids.cast(pa.int32()), year.cast(pa.float64())
     pq.write_table(pa.table({"ID": ids, "cause": cause, "year": year}), tmp_path / "d.parquet")
     columns = {"strata": ["year"]}
-    expected = tabulate(of_file(path, columns=columns))
-    assert tables(tabulate(of_file(tmp_path / "d.parquet", columns=columns))) == tables(expected)
+    expected = tabulated(of_file(path, columns=columns))
+    assert tables(tabulated(of_file(tmp_path / "d.parquet", columns=columns))) == tables(expected)
 
 
 def test_rows_of_a_parquet_file_are_counted_from_one(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_folder_of_partitions_gives_columns(tmp_path: Path) -> None:
     csv(folder, "ID,cause\n4,ipre", "province=__HIVE_DEFAULT_PARTITION__/year=2023/part-0.csv")
     for name in ("_SUCCESS", ".part.crc", "_temporary/part.csv"):
         csv(folder, "junk", name)
-    found = tabulate(of_file(folder, columns={"strata": ["province", "year"]}))
+    found = tabulated(of_file(folder, columns={"strata": ["province", "year"]}))
     assert found.strata.select(["province", "year", "deaths"]).to_pylist() == [
         {"province": "(missing)", "year": "2023", "deaths": 1},
         {"province": "Cabo Delgado", "year": "2023", "deaths": 1},
@@ -152,7 +152,7 @@ def test_a_folder_of_partitions_gives_columns(tmp_path: Path) -> None:
 def test_age_group_and_algorithm_may_be_partitions(tmp_path: Path) -> None:
     csv(tmp_path, "ID,cause\n1,ipre", "algorithm=EAVA/age_group=neonate/a.csv")
     csv(tmp_path, "ID,cause\n1,malaria", "algorithm=interva/age_group=child/a.csv")
-    found = tabulate(of_file(tmp_path, age_group={"column": "age_group"}, algorithms=["eava", "interva"]))
+    found = tabulated(of_file(tmp_path, age_group={"column": "age_group"}, algorithms=["eava", "interva"]))
     assert counts(found) == {"eava": {"ipre": 1}, "interva": {"malaria": 1}}
 
 
@@ -167,25 +167,25 @@ def test_patterns_lists_and_splits_of_files_give_the_result_of_the_whole(tmp_pat
     rows = [f"{n},{cause}" for n, cause in enumerate(["ipre", "Pneumonia", "Unspecified", "other"] * 5)]
     whole = csv(tmp_path, "ID,cause\n" + "\n".join(rows), "whole.csv")
     parts = [csv(tmp_path, "ID,cause\n" + "\n".join(rows[n::3]), f"parts/{n}.csv") for n in range(3)]
-    expected = tables(tabulate(of_file(whole)))
+    expected = tables(tabulated(of_file(whole)))
     for given in (
         parts,
         tmp_path / "parts",
         tmp_path / "parts" / "*.csv",
         [parts[0], tmp_path / "parts" / "[12].csv"],
     ):
-        assert tables(tabulate(of_file(given))) == expected
+        assert tables(tabulated(of_file(given))) == expected
 
 
 def test_the_format_may_be_said_where_the_ending_does_not(tmp_path: Path) -> None:
     path = csv(tmp_path, "ID,cause\n1,ipre", "deaths.txt")
     request = parse_request(fields(input={"uri": str(path), "format": "csv"}))
-    assert counts(tabulate(request)) == {"eava": {"ipre": 1}}
+    assert counts(tabulated(request)) == {"eava": {"ipre": 1}}
 
 
 def test_columns_are_found_without_regard_to_case_but_exact_names_first(tmp_path: Path) -> None:
     path = csv(tmp_path, '"Id","CAUSE","Year","year"\n1,ipre,a,b')
-    found = tabulate(of_file(path, columns={"strata": ["year"]}))
+    found = tabulated(of_file(path, columns={"strata": ["year"]}))
     assert found.strata["year"].to_pylist() == ["b"]
 
 
@@ -194,14 +194,14 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
     room.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(room))
     path = csv(tmp_path, "ID,cause\n1,ipre")
-    tabulate(of_file(path))
+    tabulated(of_file(path))
     refused(of_file(path, algorithms=["interva", "eava"], columns={"algorithm": "cause"}), tmp_path)
     assert list(room.iterdir()) == []
 
 
 def test_input_on_s3_is_read_like_local_input(s3_root: str, plain: Path) -> None:
     fs, root = fsspec.filesystem("s3"), s3_root.removeprefix("s3://")
-    expected = tabulate(of_file(plain, columns=STRATA))
+    expected = tabulated(of_file(plain, columns=STRATA))
     table = pa.table(
         {
             "ID": ["00123", "2", "3", "4"],
@@ -214,7 +214,7 @@ def test_input_on_s3_is_read_like_local_input(s3_root: str, plain: Path) -> None
     fs.pipe_file(f"{root}/gz/deaths.csv.gz", gzip.compress(TEXT.encode()))
     fs.put_file(str(plain.with_name("d.parquet")), f"{root}/parquet/year=2023/d.parquet")
     uris = [f"{s3_root}/csv/deaths.csv", f"{s3_root}/gz/*.gz", f"{s3_root}/parquet"]
-    found = [tabulate(parse_request(fields(input={"uri": uri}, columns=STRATA))) for uri in uris]
+    found = [tabulated(parse_request(fields(input={"uri": uri}, columns=STRATA))) for uri in uris]
     assert [tables(one) for one in found] == [tables(expected)] * 3
     assert found[0].checksum == expected.checksum
     assert found[2].sources[0]["uri"] == f"{s3_root}/parquet/year=2023/d.parquet"
@@ -231,5 +231,5 @@ def test_a_refused_credential_is_a_storage_error_without_the_credential(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret-2")
     fsspec.get_filesystem_class("s3").clear_instance_cache()
     with pytest.raises(StorageError, match="access denied") as raised:
-        tabulate(parse_request(fields(input={"uri": f"{s3_root}/deaths.csv"})))
+        tabulated(parse_request(fields(input={"uri": f"{s3_root}/deaths.csv"})))
     assert "secret" not in str(raised.value)

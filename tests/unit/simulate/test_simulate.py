@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from support.ingest_made import tabulated
 
 from tasks.errors import InputError
-from tasks.ingest.tabulate import tabulate
 from tasks.matrices.find import load_inventory
 from tasks.request.model import load_request
 from tasks.simulate.deaths import BLOCK
@@ -200,7 +200,7 @@ def test_every_format_holds_the_same_records(tmp_path: Path) -> None:
         ]
     ):
         folder = run(changed(SMALL, **fields), tmp_path / str(number))
-        tabulation = tabulate(load_request(folder / "request.yaml"))
+        tabulation = tabulated(load_request(folder / "request.yaml"))
         counts.append(tabulation.counts.to_pandas())
     for other in counts[1:]:
         pd.testing.assert_frame_equal(other, counts[0])
@@ -208,7 +208,7 @@ def test_every_format_holds_the_same_records(tmp_path: Path) -> None:
 
 def test_the_ingest_maps_every_label_and_accounts_for_what_is_undetermined_or_empty(tmp_path: Path) -> None:
     plan = changed(SMALL, undetermined=0.1, blank_causes=0.05, missing_strata=0.05)
-    tabulation = tabulate(load_request(run(plan, tmp_path / "out") / "request.yaml"))
+    tabulation = tabulated(load_request(run(plan, tmp_path / "out") / "request.yaml"))
     found = (
         tabulation.records.to_pandas()
         .fillna({"reason": ""})
@@ -230,7 +230,7 @@ def test_duplicated_deaths_are_rejected_by_the_request_that_comes_with_them(tmp_
     ids = records(folder).groupby("ID").size()
     twice = int((ids > 3).sum())
     assert 0 < twice < plan.deaths * 0.1
-    tabulation = tabulate(load_request(folder / "request.yaml"))
+    tabulation = tabulated(load_request(folder / "request.yaml"))
     rejected = tabulation.records.to_pandas().query("disposition == 'rejected'")
     assert rejected["records"].sum() == 6 * twice
 
