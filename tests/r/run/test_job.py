@@ -56,7 +56,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Job]:
         chunk.id: {
             name: write.read_chunk(job.work.root, job.run, chunk.id, name)
             for name in sorted(path.name for path in chunk_folder(job, chunk.id).iterdir())
-            if name != "done"
+            if name != write._DONE
         }
         for chunk in job.chunks
     }
@@ -126,7 +126,7 @@ def test_a_run_is_not_published_unless_every_fit_has_its_rows_once(
 ) -> None:
     job = computed(tmp_path / "store")
     first = job.chunks[0].id
-    names = [path.name for path in chunk_folder(job, first).iterdir() if path.name != "done"]
+    names = [path.name for path in chunk_folder(job, first).iterdir() if path.name != write._DONE]
     tables = {name: write.read_chunk(job.work.root, job.run, first, name) for name in names}
     write.put_chunk(job.work.root, job.run, first, {**tables, table: change(tables[table])})
     with pytest.raises(RuntimeError, match=f"chunk {first}: table {table} {words}"):
