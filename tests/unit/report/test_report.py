@@ -20,7 +20,7 @@ from tasks.report.page import artifact_table, markdown_summary, overall_verdict,
 from tasks.report.sections import disagreements
 from tasks.results.store import Results
 from tasks.storage import read_text
-from tasks.terms.words import LANGUAGES, words
+from tasks.terms.words import LANGUAGES, Words, words
 from tasks.view.units import shown_verdict, trusts_interval
 from tasks.view.view import View
 
@@ -89,7 +89,7 @@ def test_every_figure_in_the_tables_is_that_of_the_parquet_table(runs, pages, na
             table
             for table in page.tables
             if table["caption"].endswith(f"· {say.algorithm(algorithm)}") and len(table["head"]) == 8
-            and table["caption"].startswith(say.pair(_place(stratum), ""))
+            and table["caption"].startswith(say.pair(_place(stratum, say), ""))
         ]  # fmt: skip
         assert len(found) == 1
         for row in own.itertuples():
@@ -112,9 +112,9 @@ def test_every_figure_in_the_tables_is_that_of_the_parquet_table(runs, pages, na
     assert compared or name == "failed"
 
 
-def _place(stratum: str) -> str:
+def _place(stratum: str, say: Words) -> str:
     parts = dict(part.split("=", 1) for part in stratum.split("/"))
-    return ", ".join([parts["country"], *([parts["district"]] if "district" in parts else [])])
+    return ", ".join([say.country(parts["country"]), *([parts["district"]] if "district" in parts else [])])
 
 
 def test_the_overview_holds_the_main_result_of_every_stratum(runs, pages):
