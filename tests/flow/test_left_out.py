@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -74,9 +75,13 @@ def ran(pool: Pool) -> Callable[[CalibrationRequest], Results]:
     return run
 
 
-def left_out(table: pd.DataFrame) -> list[str]:
-    codes = table["verdict_codes"].fillna("")
-    return [next((c for c in text.split(";") if c.startswith("left_out")), "") for text in codes]
+def left_out(table: pd.DataFrame) -> list[tuple[float, float]]:
+    """Limit and share of records left out that each verdict names; (0, 0) of one that names none."""
+    found = []
+    for codes in map(json.loads, table["verdict_codes"]):
+        of_rule = [(code["limit"], round(code["value"], 4)) for code in codes if code["rule"] == "left_out"]
+        found.append(of_rule[0] if of_rule else (0, 0))
+    return found
 
 
 def test_records_without_an_age_group_reach_every_verdict_and_are_said_first(
@@ -92,7 +97,7 @@ def test_records_without_an_age_group_reach_every_verdict_and_are_said_first(
             chunk_strata=1,
         )
     )
-    assert set(left_out(results.strata)) == set(left_out(results.rollups)) == {"left_out:0.4:0.6000"}
+    assert set(left_out(results.strata)) == set(left_out(results.rollups)) == {(0.4, 0.6)}
     assert set(results.csmf["verdict"]) == {"do_not_publish"}
     assert results.manifest["warnings"][0].startswith("1,800 of 3,000 records (60%) are set aside")
     console = Console(record=True, width=200)
@@ -112,7 +117,7 @@ def test_records_of_another_age_group_do_not_count(
         input={"uri": str(people(tmp_path, 1800, "adult"))}, age_group={"column": "age"}, bad_records="reject"
     )
     results = ran(request)
-    assert left_out(results.strata) == [""]
+    assert left_out(results.strata) == [(0, 0)]
     assert results.manifest["warnings"][0].startswith("1,800 of 3,000 records (60%) are set aside")
 
 
