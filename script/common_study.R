@@ -138,8 +138,9 @@ fit_ways <- function(truth, data, seed) {
 chosen <- function(all, wanted) if (wanted %in% c("", "0", 0)) all else intersect(all, wanted)
 
 cells <- function() {
-  x <- expand.grid(size = chosen(c("50", "900", "mixed", "20", "100"), settings$size), algorithms = chosen(c(3, 1), settings$algorithms),
-                   truth = chosen(common_truths, settings$truth), totals = chosen(c("equal", "unequal"), settings$totals), stringsAsFactors = FALSE)
+  x <- expand.grid(truth = chosen(common_truths, settings$truth), algorithms = chosen(c(3, 1), settings$algorithms),
+                   size = chosen(c("50", "mixed", "900", "20", "100"), settings$size),
+                   totals = chosen(c("equal", "unequal"), settings$totals), stringsAsFactors = FALSE)
   x[x$totals == "equal" | (x$algorithms == 3 & x$size %in% c("50", "900") & x$truth %in% c("similar", "unlike")), ]
 }
 

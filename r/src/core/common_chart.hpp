@@ -331,7 +331,7 @@ class Chart {
   // Causes that are doubtful in a lane: their prior is small, the counts speak of them, but not beyond doubt. With rho the
   // number of standard deviations that y^_i is away from 0, the log odds of absence are about -rho^2 / 2 - log(b_i).
   void find_doubts(int lane) {
-    constexpr double small = 0.3, spoken_of = 1.5, least_odds = -4.5;
+    constexpr double small = 0.5, spoken_of = 1.5, least_odds = -4.5;
     doubts_[lane].clear();
     for (int i = 0; i < c(); ++i) {
       const double b = b_[i][lane];
