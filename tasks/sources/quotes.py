@@ -58,7 +58,7 @@ class Quotes:
         marks = np.flatnonzero(text == QUOTE)
         before = text[marks - 1]
         if len(marks) and marks[0] == 0:
-            before[0] = self._last
+            before[0] = 0 if self._last == QUOTE and not self._closed else self._last
         if not self._ends[before[self._opening(marks)]].all():
             marks = self._without_text(marks, before)
         lines = np.flatnonzero(text == self._line_end)

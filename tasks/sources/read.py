@@ -7,10 +7,10 @@ looks at what the values mean. No message holds a value; parsers' own messages, 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -110,7 +110,7 @@ class FileReader:
         text = Passing(unpacked(stream), quotes.feed)
         start = 2
         with self._sound(quotes):
-            for batch in self._open_csv(text):
+            for batch in self._parsed(text):
                 rows = self._row_numbers(start, batch.num_rows)
                 start = int(rows[-1]) + 1 if batch.num_rows else start
                 self.total += batch.num_rows
@@ -123,6 +123,15 @@ class FileReader:
         self.total += len(self.ragged)
         self.bytes, self.sha256 = stream.size, stream.sha256
         self.swallowed = quotes.swallowed
+
+    def _parsed(self, text: Any) -> Iterable[Any]:
+        """Rows below the header, in batches; none where the file ends with the header's last letter."""
+        try:
+            return cast("Iterable[Any]", self._open_csv(text))
+        except pa.ArrowInvalid as error:
+            if "Could not skip" in str(error):
+                return ()
+            raise
 
     def _open_csv(self, text: Any) -> Any:
         keys = [str(index) for index in range(len(self.names))]

@@ -59,7 +59,7 @@ class TestConvert:
         ("text", "message"),
         [
             ("ID,kause\n1,ipre\n", "has no column 'cause'; its columns are ID, kause"),
-            ("", "has no column 'cause'"),
+            ("", "is empty; its first row must hold the names of the columns"),
         ],
     )
     def test_a_file_without_the_column_is_refused_and_nothing_written(

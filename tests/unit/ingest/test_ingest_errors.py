@@ -262,7 +262,7 @@ def test_an_input_without_a_usable_record_is_refused_with_the_reasons(tmp_path: 
 
 def test_only_a_header_is_no_input(tmp_path: Path) -> None:
     assert refused(of_file(csv(tmp_path, "ID,cause")), tmp_path) == [
-        "the input has no records of algorithm eava, which the request names"
+        "deaths.csv: has no rows below its header"
     ]
 
 
@@ -294,7 +294,7 @@ def test_blank_rows_are_no_records_and_keep_the_row_numbers(tmp_path: Path) -> N
     "text", ['ID,cause\n1,"ipre\n2,ipre', 'ID,cause,note\n1,ipre,"a\n2,ipre,b\n3,ipre,c']
 )
 def test_a_quotation_mark_that_is_not_closed_does_not_swallow_records(tmp_path: Path, text: str) -> None:
-    assert refused(of_file(csv(tmp_path, text)), tmp_path) == [f"deaths.csv: {OPEN_QUOTE}"]
+    assert refused(of_file(csv(tmp_path, text)), tmp_path) == [f"deaths.csv: row 2: {OPEN_QUOTE}"]
 
 
 def test_a_cell_of_several_lines_is_not_shown(tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def test_values_of_strata_that_differ_in_spelling_only_are_counted_and_not_shown
     )
     found = tabulated(of_file(path, columns={"strata": ["province", "year"]}, ensemble=False))
     assert found.notes == [
-        "column 'province': 2 values differ from another only in upper and lower case, spaces or accents; "
-        "each makes a stratum of its own"
+        "column 'province': 1 further spelling of a value (as 2023.0 is of 2023, or 01 of 1, or by spaces); "
+        "the strata have one form of each",
+        "column 'province': 1 value differs from another only in upper and lower case, spaces, accents, "
+        "hyphens or apostrophes; each makes a stratum of its own",
     ]

@@ -122,10 +122,10 @@ def test_all_problems_with_values_are_told_at_once() -> None:
     frame.loc[5, "algorithm"] = " "
     found = problems(frame)
     assert found[:4] == [
-        "value must be a number of 0 or more: 2 data rows, the first are 1, 2",
-        "type must be one of prior, fixed, samples: 1 data rows, the first are 4",
-        "age_group must be neonate or child: 1 data rows, the first are 3",
-        "algorithm is empty: 1 data rows, the first are 6",
+        "value must be a number of 0 or more: rows 0, 1",
+        "type must be one of prior, fixed, samples: row 3",
+        "age_group must be neonate or child: row 2",
+        "algorithm is empty: row 5",
     ]
     assert found[4].startswith("column country: 'Mally' is not a country; nearest names: Mali")
     assert len(found) == 5
@@ -159,7 +159,7 @@ WHERE = "my coder, every age group, every country"
         ),
         (
             table(type="samples"),
-            "type samples needs a sample number: 9 data rows, the first are 1, 2, 3, 4, 5, ...",
+            "type samples needs a sample number: rows 0, 1, 2, 3, 4 and 4 more",
         ),
         (
             table(type="samples", sample=1),

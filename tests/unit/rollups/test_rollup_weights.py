@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import InputError
-from tasks.rollups.weights import read_weights, weights_checksum
+from tasks.rollups.weights import ROW, read_weights, weights_checksum
 
 ROWS = [
     {"province": "Gaza", "year": "2022", "deaths": "12"},
@@ -43,7 +43,8 @@ def test_weights_are_read_in_every_form_that_the_input_may_have(
     tmp_path: Path, data: bytes, name: str
 ) -> None:
     weights = read_weights(written(tmp_path, data, name), COLUMNS)
-    assert weights.to_pylist() == ROWS
+    assert weights.drop_columns([ROW]).to_pylist() == ROWS
+    assert weights[ROW].to_pylist() == [2, 3]
 
 
 def test_numbers_of_a_parquet_file_are_the_texts_of_the_strata(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_numbers_of_a_parquet_file_are_the_texts_of_the_strata(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("data", "name", "problem"),
     [
-        (b"province,deaths\nSecret,1,2\n", "w.csv", "1 rows have too few or too many cells: row 2"),
+        (b"province,deaths\nSecret,1,2\n", "w.csv", ", row 2: more or fewer cells than row 1"),
         ("province,deaths\nSécret,1\n".encode("latin-1"), "w.csv", "is not UTF-8 text; save it as CSV UTF-8"),
         (b'province,deaths\n"Secret,1\n', "w.csv", "a quotation mark is not closed"),
         (b"", "w.csv", "is empty"),
@@ -93,5 +94,7 @@ def test_the_checksum_depends_on_the_rows_and_not_on_their_order(
     ordered = weights_checksum(pa.Table.from_pylist(ROWS * 2))
     assert weights_checksum(pa.Table.from_pylist(rows).select(names)) == ordered
     assert len(ordered) == 64
+    numbered = [{**row, ROW: number} for number, row in enumerate(rows)]
+    assert weights_checksum(pa.Table.from_pylist(numbered)) == ordered
     changed = [{**rows[0], "deaths": "13"}, *rows[1:]]
     assert weights_checksum(pa.Table.from_pylist(changed)) != ordered
