@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -20,7 +21,7 @@ from tasks.engine import Pool
 from tasks.errors import EngineError, InputError, VacalError
 from tasks.request import CalibrationRequest, parse_request
 from tasks.run import COMPLETE, WITH_FAILURES, Chunk, Job, OtherEngineError, in_order, may_heal, reason_lost
-from tasks.service import RESULTS_MARK, TRY_AGAIN, WITHOUT_REPORT
+from tasks.service import WITHOUT_REPORT, record_results
 from tasks.settings import Settings, settings
 from tasks.steps import failed
 from tasks.terms import amount
@@ -161,19 +162,26 @@ def outcomes(
         yield running[future], result if isinstance(result, Exception) else None
 
 
-def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: State[Any]) -> State[Any]:
-    """The state that tells the truth about a published run; its message ends with the results' address.
-
-    `known`: the run was stored before. `told`: how the task ended that writes the report.
-    """
+def in_a_sentence(job: Job, manifest: Mapping[str, Any], *, known: bool, reported: bool) -> str:
+    """What became of the strata, and where the results are, for people to read."""
     strata = amount(sum(manifest["strata"].values()), "stratum", "strata")
     counts = (f"{count} {status.replace('_', ' ')}" for status, count in in_order(manifest["strata"]))
     message = f"{strata}{', as calibrated before' if known else ''}: {', '.join(counts)}; "
-    if not told.is_completed():
+    if not reported:
         message += f"the report could not be written (see the log, then vacal report {job.uri}); "
     if may_heal(manifest):
-        message += f"{TRY_AGAIN}; "
-    message += f"{RESULTS_MARK}{job.uri}"
+        message += "submitted again, it tries those once more that were lost with their R process; "
+    return f"{message}results: {job.uri}"
+
+
+def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: State[Any]) -> State[Any]:
+    """The state of a published run; for programs, the flow run's labels hold the address of its results.
+
+    `known`: the run was stored before. `told`: how the task ended that writes the report.
+    """
+    message = in_a_sentence(job, manifest, known=known, reported=told.is_completed())
+    if manifest["status"] in (COMPLETE, WITH_FAILURES):
+        record_results(UUID(flow_run.id), job.uri, lost_strata=may_heal(manifest))
     if manifest["status"] == COMPLETE:
         name = None if told.is_completed() else WITHOUT_REPORT
         complete: State[Any] = Completed(name=name, message=message, data=job.uri)

@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import ParameterSchema
 from pydantic import BaseModel
 
-from tasks.service import DEPLOYMENT, POOL, URGENT_QUEUE, automations
+from tasks.service import DEPLOYMENT, POOL, URGENT_QUEUE, apply_automations
 from tasks.settings import settings
 from tasks.storage import errors, filesystem
 
@@ -41,7 +41,7 @@ def main() -> None:
             print(f"{DEPLOYMENT} is not offered: VACAL_ALLOW_SUBMIT=false")
         webhook = settings().alert_webhook
         url = webhook.get_secret_value() if webhook else None
-        names = automations.apply(client, url, timedelta(seconds=settings().stuck_after))
+        names = apply_automations(client, url, timedelta(seconds=settings().stuck_after))
     print("Automations: " + "; ".join(names))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from tasks.service import progress_key
 from tasks.terms import amount
 
 SECONDS_BETWEEN = 2.0
@@ -34,10 +34,8 @@ class Progress:
     def start(self) -> None:
         """Make the artifacts; without this nothing is shown."""
         for algorithm in self._strata:
-            key = "progress-" + re.sub("[^a-z0-9]+", "-", algorithm.lower()).strip("-")
-            self._artifacts[algorithm] = cast(
-                UUID, create_progress_artifact(0.0, key, self._words(algorithm))
-            )
+            artifact = create_progress_artifact(0.0, progress_key(algorithm), self._words(algorithm))
+            self._artifacts[algorithm] = cast(UUID, artifact)
 
     def of(self, chunk: str) -> Callable[[int, str, int, int], None]:
         """What the engine calls while it works on that chunk; another try does not move it back."""

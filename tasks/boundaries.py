@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from tasks.errors import InputError
 
+SHOWN = 60
+"""Characters of a name in a message."""
+
 Ring = npt.NDArray[np.float64]
 
 
@@ -49,7 +52,7 @@ def read_boundaries(text: str, names: Iterable[str], source: str = "boundary fil
     """
     try:
         features = json.loads(text)["features"]
-        found = [(feature.get("properties") or {}, _rings(feature["geometry"])) for feature in features]
+        found = [(dict(feature.get("properties") or {}), _rings(feature["geometry"])) for feature in features]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise InputError(f"{source}: not a GeoJSON collection of polygons") from None
     found = [(properties, rings) for properties, rings in found if rings]
@@ -65,7 +68,7 @@ def read_boundaries(text: str, names: Iterable[str], source: str = "boundary fil
         )[:20]
         raise InputError(
             f"{source}: no property names any of {', '.join(sorted(wanted.values())[:20])}; "
-            f"the file has: {', '.join(known) or 'no names'}"
+            f"the file has: {', '.join(name[:SHOWN] for name in known) or 'no names'}"
         )
     places: dict[str, tuple[Ring, ...]] = {}
     for properties, rings in found:
@@ -88,7 +91,7 @@ def _rings(geometry: Any) -> tuple[Ring, ...]:
 
 
 def _wound(points: Any, *, hole: bool) -> Ring:
-    """The ring counterclockwise, a hole clockwise, as RFC 7946 asks for and many files do not do."""
+    """The ring counterclockwise, a hole clockwise, as RFC 7946 requires and many files do not have it."""
     ring = np.asarray(points, float)[:, :2]
     x, y = ring[:, 0], ring[:, 1]
     counterclockwise = float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) > 0

@@ -34,6 +34,16 @@ class Settings(BaseSettings):
     inventory: Path | None = Field(
         None, description="Inventory file (.rda of the R package vacalibration, or Parquet) to use first."
     )
+    input_roots: str = Field(
+        "",
+        description="Folders and s3:// prefixes, divided by commas, below which requests may name files: "
+        "input, matrices, weights, boundaries; links are followed first. Empty: anywhere.",
+    )
+    output_roots: str = Field(
+        "",
+        description="Folders and s3:// prefixes, divided by commas, below which requests may put results, "
+        "and below which maintenance may remove them. Empty: anywhere.",
+    )
     runner: Literal["threads", "dask"] = Field(
         "threads", description="Where chunks of strata run: threads of the flow's process, or a Dask cluster."
     )

@@ -21,6 +21,7 @@ from tasks.errors import StorageError, VacalError
 from tasks.matrices import DownloadError, Inventory, fetch_inventory, newest_version, stored_inventory
 from tasks.report import artifact_table, markdown_summary, write_report
 from tasks.request import CalibrationRequest
+from tasks.roots import require_allowed
 from tasks.run import Chunk, Done, Job, Work
 from tasks.service import remove_expired_inputs, remove_expired_runs
 from tasks.settings import settings
@@ -119,7 +120,7 @@ def report(job: Job) -> str:
     """Show the published run in Prefect and write its report; returns the report's address."""
     view = View(results.open_results(job.uri))
     show(view)
-    return write_report(view, job.request.report_language, job.boundaries)
+    return write_report(view.in_language(job.request.report_language), job.boundaries)
 
 
 def show(view: View) -> None:
@@ -191,6 +192,7 @@ def remove_inputs(inbox: str, days: int) -> int:
 @task(**UPKEEP)
 def remove_work(store_root: str, days: int) -> int:
     """Number of interrupted runs whose parts were removed."""
+    require_allowed(store_root, "output")
     return len(results.clean_work(store_root, timedelta(days=days)))
 
 

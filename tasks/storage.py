@@ -65,6 +65,32 @@ def errors(uri: str) -> Iterator[None]:
         raise StorageError(f"{uri}: {_reason(error, remote=uri.startswith('s3://'))}") from None
 
 
+def read_text(uri: str, source: str) -> str:
+    """The text of a small file in UTF-8, with or without a byte order mark; `source` names it in messages.
+
+    Raises InputError if there is no such file or it is not UTF-8, StorageError if the object store failed.
+    """
+    fs, path = filesystem(uri)
+    try:
+        with errors(uri):
+            data = bytes(fs.cat_file(path))
+    except StorageError as error:
+        if uri.startswith("s3://") and not isinstance(error.__context__, FileNotFoundError):
+            raise
+        raise InputError(f"{source}: {error}") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{source}: {uri}: is not UTF-8 text; save it as UTF-8") from None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a local file where the user wants it; missing folders are made. Raises StorageError."""
+    with errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
 def _reason(error: Exception, *, remote: bool) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, ClientError) else error
     response = cause.response if isinstance(cause, ClientError) else {}

@@ -13,10 +13,14 @@ from tasks.service import Line, Progress
 STEP = 10  # percent between two lines of progress where there are no bars
 
 
-def show(events: Iterable[Line | Progress], out: Console) -> None:
+def print_events(events: Iterable[Line | Progress], out: Console) -> None:
     """Print everything as it comes."""
     bars = Bars(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), console=out, transient=True
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        console=out,
+        transient=True,
     )
     tasks = {}
     printed: dict[str, int] = {}
@@ -24,7 +28,7 @@ def show(events: Iterable[Line | Progress], out: Console) -> None:
         for event in events:
             if isinstance(event, Line):
                 moment = event.time.astimezone().strftime("%H:%M:%S")
-                out.print(f"{moment} {event.level:<7} {_said(event)}", markup=False)
+                out.print(f"{moment} {event.level:<7} {_said(event)}")
                 continue
             if event.algorithm not in tasks:
                 tasks[event.algorithm] = bars.add_task(event.algorithm, total=100)
@@ -32,7 +36,7 @@ def show(events: Iterable[Line | Progress], out: Console) -> None:
             step = int(event.percent) // STEP
             if not out.is_terminal and step > printed.get(event.algorithm, -1):
                 printed[event.algorithm] = step
-                out.print(f"progress {event.algorithm} {event.percent:.0f}%", markup=False)
+                out.print(f"progress {event.algorithm} {event.percent:.0f}%")
 
 
 def _said(line: Line) -> str:

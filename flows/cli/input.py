@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from flows.cli.terminal import console
 from tasks.errors import InputError
 from tasks.terms import AGE_GROUPS, BROAD_CAUSES
 
-out = Console(highlight=False, soft_wrap=True)
+out = console(soft_wrap=True)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -33,7 +33,7 @@ def examples() -> None:
         request = load_request(file)
         layout = request.input.layout if request.input.uri else "counts in the request"
         facts = (_text(request.age_group), _text(request.country), ", ".join(request.algorithms), layout)
-        out.print(f"examples/{file.name}: {'; '.join(facts)}", markup=False)
+        out.print(f"examples/{file.name}: {'; '.join(facts)}")
 
 
 def _text(value: object) -> str:

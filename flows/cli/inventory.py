@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, cast
 
 import typer
-from rich.console import Console
 
 from flows.cli.tables import dict_table, percent
+from flows.cli.terminal import console
 from tasks.errors import InputError
 from tasks.matrices import (
     MATRIX_TYPES,
@@ -26,7 +26,7 @@ from tasks.matrices import (
 app = typer.Typer(
     no_args_is_help=True, help="List, show or fetch the inventory of misclassification matrices."
 )
-out = Console(soft_wrap=True, highlight=False)
+out = console(soft_wrap=True)
 
 Source = Annotated[str, typer.Option(metavar="SOURCE", help="inventory, illustrative, or an address.")]
 
@@ -46,8 +46,8 @@ def list_places() -> None:
         out.print(f"{row['place']}: {found}", soft_wrap=True)
 
 
-@app.command()
-def show(
+@app.command("show")
+def show_inventory(
     age_group: Annotated[str | None, typer.Argument(help="neonate or child")] = None,
     algorithm: Annotated[str | None, typer.Argument(help="eava, insilicova, interva")] = None,
     country: Annotated[str | None, typer.Argument(help="name or ISO code")] = None,

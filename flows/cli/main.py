@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from flows.cli import input as cli_input
 from flows.cli import inventory as cli_inventory
@@ -15,6 +14,7 @@ from flows.cli import results as cli_results
 from flows.cli import runs as cli_runs
 from flows.cli import service as cli_service
 from flows.cli.runs import Finished, Store
+from flows.cli.terminal import console
 from tasks.errors import InputError, VacalError
 from tasks.request import CalibrationRequest
 from tasks.terms import AGE_GROUPS, amount, cause_rows
@@ -29,8 +29,8 @@ app.add_typer(cli_runs.app, name="runs")
 cli_service.register(app)
 cli_results.register(app)
 cli_input.register(app)
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = console()
+err = console(stderr=True, soft_wrap=True)
 
 Requests = Annotated[list[Path], typer.Argument(metavar="REQUEST...", help="Request files, YAML or JSON.")]
 Source = Annotated[
@@ -91,8 +91,8 @@ def check(requests: Requests, matrix_source: Source = None) -> None:
         out.print(describe_check(prepare(_load(path, matrix_source, None))))
 
 
-@app.command()
-def show(
+@app.command("show")
+def show_run(
     results: Finished,
     store: Store,
 ) -> None:
@@ -167,11 +167,11 @@ def _load(path: Path, matrix_source: str | None, output: str | None) -> Calibrat
 def fail(error: VacalError) -> NoReturn:
     """Print what is wrong, one line a problem, and exit: 2 for bad input, 1 for a failure."""
     if not isinstance(error, InputError):
-        err.print(f"error: {error}", markup=False)
+        err.print(f"error: {error}")
         sys.exit(1)
     advice = [line for line in error.problems if line.startswith("to ")]
     for line in error.problems:
-        err.print(line if line in advice else f"error: {line}", markup=False)
+        err.print(line if line in advice else f"error: {line}")
     found = amount(len(error.problems) - len(advice), "problem")
     err.print(f"{found}; nothing was computed or written.")
     sys.exit(2)

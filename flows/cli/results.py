@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from flows.cli.runs import Finished, Store
+from flows.cli.terminal import console
 from tasks.errors import InputError
+from tasks.storage import read_text, write_file
+from tasks.terms import Language
 
-out = Console(soft_wrap=True, highlight=False)
+out = console(soft_wrap=True)
+err = console(soft_wrap=True, stderr=True)
 
 Boundaries = Annotated[
     Path | None, typer.Option(metavar="FILE", help="GeoJSON whose areas are the values of a strata column.")
 ]
 
 
-class Language(StrEnum):
-    """Languages of reports, pictures and workbooks."""
-
-    EN = "en"
-    FR = "fr"
-    PT = "pt"
-
-
-class Kind(StrEnum):
-    """Kinds of pictures."""
-
-    CSMF = "csmf"
-    MATRIX = "matrix"
-    STRATA = "strata"
-    TRENDS = "trends"
-    MAP = "map"
-    RECORDS = "records"
-
-
-class Format(StrEnum):
-    """Formats of exports."""
-
-    CSV = "csv"
-    EXCEL = "excel"
-    DHIS2 = "dhis2"
-    JSON = "json"
-
-
+PictureKind = Literal[
+    "csmf", "matrix", "strata", "trends", "map", "records"
+]  # KINDS of figures, imported late
+ExportFormat = Literal["csv", "excel", "dhis2", "json"]
 In = Annotated[Language, typer.Option(help="Language of the words.")]
 
 
@@ -59,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def report(
     results: Finished,
     store: Store,
-    language: In = Language.EN,
+    language: In = "en",
     boundaries: Boundaries = None,
     to: Annotated[Path, typer.Option(metavar="FILE")] = Path("report.html"),
 ) -> None:
@@ -71,16 +49,16 @@ def report(
     from tasks.results import find_results
     from tasks.view import View
 
-    page = render_report(View(find_results(results, store)), language.value, _text(boundaries))
-    to.write_text(page, encoding="utf-8")
+    page = render_report(View(find_results(results, store), language), _text(boundaries))
+    write_file(to, page.encode())
     out.print(f"{to} written")
 
 
 def plot(
     results: Finished,
-    kind: Annotated[Kind, typer.Argument(help="What to draw.")],
+    kind: Annotated[PictureKind, typer.Argument(help="What to draw.")],
     store: Store,
-    language: In = Language.EN,
+    language: In = "en",
     boundaries: Boundaries = None,
     where: Annotated[str | None, typer.Option(help="Only strata whose key holds this text.")] = None,
     to: Annotated[Path, typer.Option(metavar="FOLDER")] = Path("pictures"),
@@ -92,18 +70,18 @@ def plot(
     from tasks.figures import draw, save
     from tasks.results import find_results
 
-    pictures = draw(
-        find_results(results, store), kind.value, language.value, boundaries=_text(boundaries), where=where
-    )
+    pictures = draw(find_results(results, store), kind, language, boundaries=_text(boundaries), where=where)
     for path in save(pictures, to):
         out.print(f"{path} written")
+    if lacking := "".join(sorted({sign for picture in pictures for sign in picture.undrawable})):
+        err.print(f"No font here has {lacking}: the PNG files show boxes; install fonts-noto-core")
 
 
 def export(
     results: Finished,
     store: Store,
-    format: Annotated[Format, typer.Option(help="csv: a file for each table.")] = Format.CSV,
-    language: In = Language.EN,
+    format: Annotated[ExportFormat, typer.Option(help="csv: a file for each table.")] = "csv",
+    language: In = "en",
     mapping: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="For dhis2: which data element is which, docs/report.md."),
@@ -119,22 +97,22 @@ def export(
 
     found = find_results(results, store)
     name = str(found.manifest["run"])
-    if format is Format.CSV:
+    if format == "csv":
         for path in write_csv(found, str(to or name)):
             out.print(f"{path} written")
         return
-    if format is Format.EXCEL:
-        target, content = to or Path(f"{name}.xlsx"), excel_bytes(found, language.value)
-    elif format is Format.JSON:
-        target, content = to or Path(f"{name}.json"), json_text(found, language.value).encode()
+    if format == "excel":
+        target, content = to or Path(f"{name}.xlsx"), excel_bytes(found, language)
+    elif format == "json":
+        target, content = to or Path(f"{name}.json"), json_text(found, language).encode()
     elif mapping is None:
         raise InputError("dhis2 needs --mapping FILE: which data element is which (docs/report.md)")
     else:
-        chosen = read_mapping(mapping.read_text(encoding="utf-8"), str(mapping))
+        chosen = read_mapping(read_text(str(mapping), "mapping"), str(mapping))
         target, content = to or Path(f"{name}-dhis2.csv"), dhis2_csv(found, chosen).encode()
-    target.write_bytes(content)
+    write_file(target, content)
     out.print(f"{target} written")
 
 
 def _text(path: Path | None) -> str | None:
-    return None if path is None else path.read_text(encoding="utf-8")
+    return None if path is None else read_text(str(path), "boundaries")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from flows.cli.terminal import console
 from tasks.errors import InputError
 from tasks.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare or remove the runs of a results store.")
-out = Console()
+out = console()
 
 Store = Annotated[
     str,
@@ -34,9 +34,9 @@ def list_runs(store: Store) -> None:
     Example: vacal runs list --store results
     """
     from flows.cli.tables import dict_table
-    from tasks.results import store as stores
+    from tasks.results import list_runs as all_runs
 
-    out.print(dict_table([_row(manifest) for manifest in stores.list_runs(store)]))
+    out.print(dict_table([_row(manifest) for manifest in all_runs(store)]))
 
 
 def _row(manifest: dict[str, object]) -> dict[str, object]:
@@ -45,8 +45,8 @@ def _row(manifest: dict[str, object]) -> dict[str, object]:
     return {"run": manifest["run"], "status": manifest["status"], "strata and algorithms": counts}
 
 
-@app.command()
-def show(results: Finished, store: Store) -> None:
+@app.command("show")
+def show_run(results: Finished, store: Store) -> None:
     """Print one run: the same as `vacal show`.
 
     Example: vacal runs show comsa-mozambique-neonate-0123456789ab

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from flows.cli.terminal import console
 from tasks.errors import InputError
 from tasks.settings import require_mode
 
 if TYPE_CHECKING:
     from tasks.service import RunStatus, Server
 
-out = Console(soft_wrap=True, highlight=False)
+out = console(soft_wrap=True)
 
 Run = Annotated[
     str, typer.Argument(metavar="ID", help="ID of the run, or its name: the newest of that name.")
@@ -62,7 +62,7 @@ def submit(
         for request, content in zip(asked, contents, strict=True):
             run, new = server.submit(request, content, tags=tags, urgent=urgent, again=again)
             said = "submitted" if new else f"was submitted before, {run.status}"
-            out.print(f"{run.id}  {run.name}  {said}", markup=False)
+            out.print(f"{run.id}  {run.name}  {said}")
 
 
 def status(run: Run, as_json: Json = False) -> None:
@@ -134,13 +134,13 @@ def follow(run: Run) -> None:
     Exit code 0 if it is complete, 1 if not. Example: vacal follow comsa-mozambique-neonate
     """
     require_mode("follow")
-    from flows.cli.follow import show
+    from flows.cli.follow import print_events
     from tasks.service import ServerSource, connect
     from tasks.service import follow as everything
 
     with connect() as server:
         found = server.status(run)
-        show(everything(ServerSource(server, found.id)), out)
+        print_events(everything(ServerSource(server, found.id)), out)
         ended = server.status(str(found.id))
     _print(ended, as_json=False)
     if ended.status != "complete":
@@ -174,7 +174,7 @@ def results(
         address = server.results(run)
     if not uri:
         out.print(describe_run(open_results(address)))
-    out.print(address if uri else f"\nResults: {address}", markup=False)
+    out.print(address if uri else f"\nResults: {address}")
 
 
 def list_runs(
@@ -229,7 +229,7 @@ def ready(
             break
         time.sleep(POLL_SECONDS)
     for check in lacking:
-        out.print(f"{check.name}: {check.found}; {check.what_to_do}", markup=False)
+        out.print(f"{check.name}: {check.found}; {check.what_to_do}")
     if lacking:
         raise typer.Exit(1)
     out.print("ready")
@@ -242,7 +242,7 @@ def _print_table(runs: list[RunStatus]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        out.print("  ".join(cells).rstrip(), markup=False)
+        out.print("  ".join(cells).rstrip())
 
 
 def _print(run: RunStatus, as_json: bool) -> None:
@@ -251,7 +251,7 @@ def _print(run: RunStatus, as_json: bool) -> None:
         return
     progress = ", ".join(f"{algorithm} {percent:.0f}%" for algorithm, percent in run.progress.items())
     said = f"{run.name}: {run.status}" + (f" ({progress})" if progress and not run.has_ended else "")
-    out.print(said + (f": {run.message}" if run.message else ""), markup=False)
+    out.print(said + (f": {run.message}" if run.message else ""))
 
 
 def _fields(run: RunStatus) -> dict[str, object]:
@@ -267,6 +267,7 @@ def _fields(run: RunStatus) -> dict[str, object]:
         "tags": list(run.tags),
         "progress": dict(run.progress),
         "results": run.results,
+        "lost_strata": run.lost_strata,
     }
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
+from typing import Any
 from urllib.parse import unquote
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
+from flows.cli.terminal import Listing
 from tasks.report import overall_verdict
-from tasks.results import ENSEMBLE, Comparison, Results, split_flags
+from tasks.results import ENSEMBLE, Comparison, Results, reasons_from_json, split_flags
 from tasks.terms import CAUSE_ORDER, amount, in_words, words
-from tasks.view import NO_INTERVAL, View, shown_verdict, trusts_interval
+from tasks.view import NO_INTERVAL, View, set_aside, shown_verdict, trusts_interval
 
 SHOWN_AT_MOST = 4  # strata and roll-ups printed in full; the files hold the rest
 CONTRASTS = "contrasts.parquet"
@@ -74,6 +74,8 @@ def _heading(results: Results) -> RenderableType:
     name = f"{inventory['id']}, sha256 {inventory['checksum'][:12]}"
     heading = Text(f"Run {manifest['run']}: {manifest['status'].replace('_', ' ')}", style="bold")
     verdict = words("en")(f"verdicts.{overall_verdict(View(results))}")
+    for sentence in set_aside(View(results)):
+        heading.append(f"\n{sentence}", style="bold red")
     heading.append(f"\nVerdict of the main results: {verdict}", style="not bold")
     heading.append(f"\nMisclassification matrices: {name}", style="not bold")
     if inventory["illustrative"]:
@@ -116,37 +118,35 @@ def _verdict(fit: pd.DataFrame) -> str:
     return "".join(f": {words('en')(f'verdicts.{verdict}')}" for verdict in told)
 
 
-def estimates_table(title: str, estimates: pd.DataFrame) -> Table:
+def estimates_table(title: str, estimates: pd.DataFrame) -> Listing:
     """Cause, deaths, raw %, calibrated % and 95% interval of one algorithm in one stratum or roll-up.
 
     As in the report's narrow tables, NO_INTERVAL stands for an interval that is known to be too narrow.
     """
-    table = Table(
-        title=title, title_justify="left", title_style="italic", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    table.add_column("Cause", no_wrap=True)
-    for column in ("Deaths", "Raw %", "Calibr. %", "95% interval", "Calibr. deaths"):
-        narrow = column.startswith("Calibr.")
-        table.add_column(column, justify="right", min_width=7 if narrow else None, no_wrap=not narrow)
     order = estimates["cause"].map(lambda cause: ORDER.get(cause, 98 + (cause.lower() == "other")))
-    for row in estimates.assign(order=order).sort_values("order", kind="stable").itertuples():
-        if pd.isna(row.q025):
-            interval = NOT_CALIBRATED.get(row.not_calibrated_reason, "kept")
-        elif trusts_interval({"flags": row.flags}):
-            interval = f"{percent(row.q025)}\u2013{percent(row.q975)}"
-        else:
-            interval = NO_INTERVAL
-        ensemble = row.algorithm == ENSEMBLE
-        calibrated = row.calibrated_deaths if row.level == "stratum" else row.estimated_deaths
-        table.add_row(
-            words("en").cause(row.cause),
-            "" if ensemble else whole(row.deaths),  # the sum over algorithms counts every death several times
-            percent(row.raw),
-            percent(row.mean),
-            interval,
-            whole(calibrated),
-        )
-    return table
+    rows = estimates.assign(order=order).sort_values("order", kind="stable").to_dict("records")
+    heads = ("Cause", "Deaths", "Raw %", "Calibr. %", "95% interval", "Calibr. deaths")
+    cells = (_estimate(row) for row in rows)
+    return Listing(heads, cells, title=title, numeric=range(1, 6), padding=(0, 1, 0, 0), edge=True)
+
+
+def _estimate(row: Mapping[Hashable, Any]) -> list[str]:
+    """The cells of one cause."""
+    if pd.isna(row["q025"]):
+        interval = NOT_CALIBRATED.get(row["not_calibrated_reason"], "kept")
+    elif trusts_interval({"flags": row["flags"]}):
+        interval = f"{percent(row['q025'])}\u2013{percent(row['q975'])}"
+    else:
+        interval = NO_INTERVAL
+    ensemble = row["algorithm"] == ENSEMBLE  # its sum over algorithms counts every death several times
+    return [
+        words("en").cause(row["cause"]),
+        "" if ensemble else whole(row["deaths"]),
+        percent(row["raw"]),
+        percent(row["mean"]),
+        interval,
+        whole(row["calibrated_deaths"] if row["level"] == "stratum" else row["estimated_deaths"]),
+    ]
 
 
 def _notes(estimates: pd.DataFrame, fit: pd.DataFrame) -> Iterator[RenderableType]:
@@ -156,7 +156,7 @@ def _notes(estimates: pd.DataFrame, fit: pd.DataFrame) -> Iterator[RenderableTyp
         if pd.notna(row.get("lambda")):
             yield Text(f"  Path correction: lambda = {row['lambda']:.2f}.")
         codes, reasons = row["verdict_codes"], row["verdict_reasons"]  # NaN where nothing speaks against it
-        told = {code.partition(":")[0] for code in codes.split(";")} if isinstance(codes, str) else set()
+        told = {reason.rule for reason in reasons_from_json(codes if isinstance(codes, str) else None)}
         if isinstance(reasons, str) and reasons:
             yield Padding(Text(reasons, style="yellow"), (0, 0, 0, 2))
     yield from _warnings((_flags(estimates["flags"]) | _flags(fit["flags"])) - told)
@@ -171,26 +171,19 @@ def _flags(cells: pd.Series[str]) -> set[str]:
     return {flag for cell in cells for flag in split_flags(cell)}
 
 
-def records_table(records: pd.DataFrame) -> Table:
+def records_table(records: pd.DataFrame) -> Listing:
     """Where every record went: received = used + not fitted + excluded + rejected, by algorithm."""
-    table = Table(
-        title="\nRecords accounted for",
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-        box=SIMPLE_HEAD,
-    )
-    for column in ("algorithm", "disposition", "reason"):
-        table.add_column(column)
-    table.add_column("records", justify="right")
-    grouped = records.groupby(["algorithm", "disposition", "reason"], dropna=False, sort=True)[
-        "records"
-    ].sum()
-    for (algorithm, disposition, reason), count in grouped.items():
-        table.add_row(str(algorithm), str(disposition).replace("_", " "), _blank(reason), whole(count))
-    for algorithm, count in records.groupby("algorithm")["records"].sum().items():
-        table.add_row(str(algorithm), "received", "", whole(count), style="bold")
-    return table
+    keys = ["algorithm", "disposition", "reason"]
+    grouped = records.groupby(keys, dropna=False, sort=True)["records"].sum()
+    rows = [
+        [str(algorithm), str(disposition).replace("_", " "), _blank(reason), whole(count)]
+        for (algorithm, disposition, reason), count in grouped.items()
+    ]
+    received = records.groupby("algorithm")["records"].sum()
+    bold = range(len(rows), len(rows) + len(received))
+    rows += [[str(algorithm), "received", "", whole(count)] for algorithm, count in received.items()]
+    title = "\nRecords accounted for"
+    return Listing([*keys, "records"], rows, title=title, title_style="bold", numeric=(3,), bold=bold)
 
 
 def _blank(value: object) -> str:
@@ -200,7 +193,7 @@ def _blank(value: object) -> str:
 def describe_comparison(comparison: Comparison, moved_at_most: int = 30) -> RenderableType:
     """What two runs differ in, how many estimates moved, and those that moved most."""
     differences = [(d.kind, d.what, str(d.before)[:40], str(d.after)[:40]) for d in comparison.differences]
-    counts = [(name.replace("_", " "), VERDICTS[name], n) for name, n in comparison.verdicts.items()]
+    counts = [(name.replace("_", " "), MOVES[name], n) for name, n in comparison.verdicts.items()]
     far = comparison.estimates[~comparison.estimates["verdict"].isin(("identical", "noise"))]
     far = far.reindex(far["change"].abs().sort_values(ascending=False, kind="stable").index)
     shown = far.head(moved_at_most)
@@ -215,7 +208,7 @@ def describe_comparison(comparison: Comparison, moved_at_most: int = 30) -> Rend
     return Group(*parts)
 
 
-VERDICTS = {
+MOVES = {
     "identical": "the same mean",
     "noise": "at most 4 times the sampling error",
     "small": "less than one posterior sd",
@@ -243,26 +236,26 @@ def _moved(shown: pd.DataFrame, total: int) -> RenderableType:
     """The estimates that moved most; what all their strata have in common is said once, above them."""
     names = [stratum_in_words(stratum).split(", ") for stratum in shown["stratum"]]
     common = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, zip(*names, strict=False))]
-    table = Table(pad_edge=False, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("before %", "after %", "change", "error", "sd"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("what (because of)")  # the only one that wraps where the terminal is narrow
+    rows = []
     for row, name in zip(shown.itertuples(), names, strict=True):
         cause, algorithm = words("en").cause(row.cause), words("en").algorithm(row.algorithm)
         what = ", ".join([*name[len(common) :], algorithm, cause])
         because = f" ({row.why.replace(';', ', ')})" if row.why else ""
-        table.add_row(
-            percent(row.mean_before),
-            percent(row.mean_after),
-            points(row.change),
-            points(row.monte_carlo_error, sign=""),
-            points(row.posterior_sd, sign=""),
-            f"{what}: {row.verdict.replace('_', ' ')}{because}",
+        rows.append(
+            (
+                percent(row.mean_before),
+                percent(row.mean_after),
+                points(row.change),
+                points(row.monte_carlo_error, sign=""),
+                points(row.posterior_sd, sign=""),
+                f"{what}: {row.verdict.replace('_', ' ')}{because}",
+            )
         )
+    heads = ("before %", "after %", "change", "error", "sd", "what (because of)")
     return Group(
         Text(f"\nThe {len(shown)} that moved most, of {total}: {', '.join(common)}"),
         Text("Change, sampling error and posterior sd are in percentage points.", style="italic"),
-        table,
+        Listing(heads, rows, numeric=range(5), padding=(0, 1, 0, 0)),
     )
 
 
@@ -271,19 +264,20 @@ def points(fraction: float, sign: str = "+") -> str:
     return "-" if pd.isna(fraction) else f"{100 * fraction:{sign}.2f}"
 
 
-def plain_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> Table:
+def plain_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> Listing:
     """A table of texts and numbers (numbers to the right), as every listing command prints it."""
     cells = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
-    for position, column in enumerate(columns):
-        numeric = bool(cells) and all(isinstance(row[position], int | float) for row in cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
-    return table
+    heads = list(columns)
+    numeric = [
+        place
+        for place in range(len(heads))
+        if cells and all(isinstance(row[place], int | float) for row in cells)
+    ]
+    texts = (["-" if cell is None else str(cell) for cell in row] for row in cells)
+    return Listing(heads, texts, title=title, numeric=numeric)
 
 
-def dict_table(rows: Sequence[Mapping[str, object]], title: str | None = None) -> Table:
+def dict_table(rows: Sequence[Mapping[str, object]], title: str = "") -> Listing:
     """`plain_table` of rows that are maps with the same keys; a list is shown with commas."""
     columns = list(rows[0]) if rows else []
     return plain_table(columns, ([_cell(row[column]) for column in columns] for row in rows), title)

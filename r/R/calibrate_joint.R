@@ -41,7 +41,8 @@
 #' * `misfit`: data frame, one row per fit, stratum and algorithm with deaths: `scatter` (posterior mean of the factor by
 #'   which the variance of counts exceeds that of multinomial ones, as matrices differ between strata; 1: they do not),
 #'   posterior-predictive `p_value` of Pearson's statistic relative to it, `misfit` (`p_value` below 0.005: the counts are
-#'   not what this model produces) and `causes` (VA causes more than 3 standard deviations from what is expected, separated by commas).
+#'   not what this model produces), `causes` (VA causes more than 3 standard deviations from what is expected, separated
+#'   by commas) and `cause_numbers` (their places among the causes of `counts`: a name may hold a comma).
 #'
 #' @inheritSection calibrate_batch Errors
 #' @references
@@ -72,6 +73,7 @@ calibrate_joint <- function(counts, matrices, matrix_type, study_causes = NULL, 
   result <- .Call(C_calibrate_joint_, batch, work, as.integer(threads), progress)
   named <- name_result(result, batch$labels, quantiles)
   misfit <- as.data.frame(result$misfit)
+  misfit$cause_numbers <- misfit$causes
   misfit$causes <- vapply(strsplit(misfit$causes, ","), function(at) {
     if (anyNA(at)) NA_character_ else paste(batch$labels$causes[as.integer(at)], collapse = ",")
   }, "")

@@ -29,6 +29,11 @@ check_names <- function(x, name, what) {
   if (length(twice) > 0) sprintf("%s: %s %s occurs more than once", name, what, quoted(twice)) else character()
 }
 
+check_n_causes <- function(n, where) {
+  most <- constants()$most_causes
+  if (n > most) sprintf("%s: at most %d causes can be calibrated, not %d: merge some", where, most, n)
+}
+
 check_counts <- function(counts) {
   if (!is.numeric(counts) || length(dim(counts)) != 3 || length(counts) == 0 || length(dimnames(counts)) != 3) {
     return("counts must be a numeric array strata x algorithms x causes with dimnames, not empty")
@@ -39,7 +44,8 @@ check_counts <- function(counts) {
       "counts: every stratum needs a name of its own"
     },
     check_names(labels[[2]], "counts", "algorithm"), check_names(labels[[3]], "counts", "cause"),
-    if ("ensemble" %in% canonical(labels[[2]])) "counts: an algorithm cannot be called 'ensemble'"
+    if ("ensemble" %in% canonical(labels[[2]])) "counts: an algorithm cannot be called 'ensemble'",
+    check_n_causes(length(labels[[3]]), "counts")
   )
   if (length(problems) > 0) return(problems)
   off <- which(!is.finite(counts) | counts < 0 | counts != round(counts) | counts > 2^31 - 1, arr.ind = TRUE)
@@ -62,7 +68,7 @@ check_matrix <- function(matrix, algorithm, type) {
   if (length(labels) != 2 || is.null(labels[[1]]) || !identical(labels[[1]], labels[[2]])) {
     return(sprintf("%s: rows and columns must have the same cause names in the same order", where))
   }
-  problems <- check_names(labels[[1]], where, "cause")
+  problems <- c(check_names(labels[[1]], where, "cause"), check_n_causes(length(labels[[1]]), where))
   if (any(!is.finite(matrix) | matrix < 0)) {
     return(c(problems, sprintf("%s: values must be finite and not negative", where)))
   }

@@ -5,7 +5,7 @@ flag_sentences <- function(fit) {
     if (isTRUE(fit$path_correction_stalled)) {
       "path correction stalled: counts and matrix disagree, almost no calibration took place"
     },
-    if (isTRUE(fit$estimate_is_noop) && fit$status == "calibrated") "calibration moved no fraction by 0.005 or more",
+    if (isTRUE(fit$estimate_is_noop) && fit$status == "calibrated") sprintf("calibration moved no fraction by %s or more", constants()$noop_below),
     if (isTRUE(fit$interval_unreliable)) sprintf("the interval is unreliable because of %s", fit$unreliable_because),
     if (identical(fit$converged, FALSE)) "the sampler did not reach the effective size asked for"
   )

@@ -8,7 +8,7 @@ published_fits <- function(x, settings, fits) {
   disputed <- published_disagreements(estimates)
   for (fit in fits) {
     e <- estimates[[fit]]
-    if (!e$status %in% c("calibrated", "not_calibrated")) next
+    if (!e$status %in% constants()$with_result) next
     because <- if (e$status == "not_calibrated") character() else if (fit == "ensemble") weak else intersect(fit, weak)
     estimates[[fit]]$because <- if (length(because) > 0) paste(because, collapse = ",") else NA_character_
     estimates[[fit]]$unreliable <- length(because) > 0
@@ -45,14 +45,14 @@ fill_published <- function(e, output, fit, settings) {
   e$reason <- if (calibrated) NA_character_ else "at_most_one_calibrated_cause"
   e$mean <- ifelse(left, e$raw, colMeans(p))
   e$sd <- ifelse(left, NA_real_, apply(p, 2, stats::sd))
-  ends <- apply(p, 2, stats::quantile, c(0.025, 0.975))
+  ends <- apply(p, 2, stats::quantile, constants()$interval)
   e$low <- ifelse(left, NA_real_, ends[1, ])
   e$high <- ifelse(left, NA_real_, ends[2, ])
   values <- matrix(apply(p, 2, stats::quantile, settings$quantiles, names = FALSE), ncol = length(left))
   e$quantiles[!left, ] <- t(values)[!left, ]
   e$cause_status <- unname(ifelse(left, "passed_through", "calibrated"))
   e$cause_reason <- published_reasons(output, fit, left, e$reason)
-  e$noop <- max(abs(e$mean - e$raw)) < 0.005
+  e$noop <- max(abs(e$mean - e$raw)) < constants()$noop_below
   e$stalled <- FALSE
   if (settings$keep_draws) e$draws <- p
   if (calibrated) e$diagnostics <- published_diagnostics(output$calib_MCMCout[[k]], which(!left))
@@ -188,7 +188,7 @@ published_causes <- function(all, labels) {
   out <- array(NA, lengths(labels[2:3]), labels[2:3])
   for (i in rev(seq_along(all))) {
     a <- names(all)[i]
-    if (a != "ensemble" && all[[i]]$status %in% c("calibrated", "not_calibrated")) {
+    if (a != "ensemble" && all[[i]]$status %in% constants()$with_result) {
       out[a, ] <- all[[i]]$cause_status == "calibrated"
     }
   }

@@ -7,6 +7,7 @@
 
 // The routines that R code calls by .Call, each wrapped so that C++ exceptions become R errors.
 
+cpp11::writable::list constants_();
 cpp11::writable::list calibrate_batch_(cpp11::list batch, cpp11::list settings, int threads, SEXP progress);
 cpp11::writable::list calibrate_joint_(cpp11::list data, cpp11::list settings, int threads, SEXP progress);
 cpp11::writable::list sample_joint_(cpp11::list problem, cpp11::list work);
@@ -20,6 +21,10 @@ cpp11::writable::doubles round_to_total_(cpp11::doubles weights, double total);
 cpp11::writable::list sample_problem_(cpp11::list problem, cpp11::list work, std::string stratum, std::string fit,
                                       std::string method);
 cpp11::writable::doubles diagnose_(cpp11::doubles chains, int n_chains);
+cpp11::writable::doubles draw_matrices_(cpp11::list problem, cpp11::strings algorithms, int draws, cpp11::list key);
+cpp11::writable::list sample_country_(cpp11::list problem, cpp11::strings algorithms, cpp11::list work, cpp11::list key);
+cpp11::writable::list sample_common_(cpp11::doubles matrices, cpp11::doubles counts, cpp11::doubles centres,
+                                     cpp11::strings strata, cpp11::list shape, cpp11::list key);
 
 namespace {
 
@@ -42,7 +47,8 @@ struct Routine<Function> {
   }
 };
 
-const R_CallMethodDef routines[] = {Routine<calibrate_batch_>::entry("calibrate_batch_"),
+const R_CallMethodDef routines[] = {Routine<constants_>::entry("constants_"),
+                                    Routine<calibrate_batch_>::entry("calibrate_batch_"),
                                     Routine<calibrate_joint_>::entry("calibrate_joint_"),
                                     Routine<sample_joint_>::entry("sample_joint_"),
                                     Routine<joint_density_>::entry("joint_density_"),
@@ -53,6 +59,9 @@ const R_CallMethodDef routines[] = {Routine<calibrate_batch_>::entry("calibrate_
                                     Routine<round_to_total_>::entry("round_to_total_"),
                                     Routine<sample_problem_>::entry("sample_problem_"),
                                     Routine<diagnose_>::entry("diagnose_"),
+                                    Routine<sample_common_>::entry("sample_common_"),
+                                    Routine<draw_matrices_>::entry("draw_matrices_"),
+                                    Routine<sample_country_>::entry("sample_country_"),
                                     {nullptr, nullptr, 0}};
 
 }  // namespace

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,6 +36,7 @@ IDLE_SECONDS = (
     60.0  # a warm process saves a second at the next call; nobody ends it where a cluster borrowed it
 )
 PARENT_SECONDS = 0.5
+GRACE_SECONDS = 1.0  # after the time-out, for a caller that is blocked and cannot look at the clock
 LAST_LINES = 20
 
 
@@ -140,6 +142,9 @@ class ExpendableProcess:
     def __init__(self, env: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair()
         self.env = env
+        self._folder = tempfile.mkdtemp(
+            prefix="vacal-r-"
+        )  # R is killed, so it cannot remove its session's own
         self._stray = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         with theirs:
             self._process = subprocess.Popen(
@@ -147,13 +152,18 @@ class ExpendableProcess:
                     sys.executable,
                     "-P",
                     "-c",
-                    f"from tasks.engine.process import serve; serve({theirs.fileno()})",
+                    f"from tasks.engine.process import serve; serve({theirs.fileno()}, {self._folder!r})",
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._stray,
                 stderr=self._stray,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(Path(__file__).parents[2]),
+                    "TMPDIR": self._folder,
+                    **env,
+                },
             )
         self._pipe = Connection(ours.detach())
         self._last_used = time.monotonic()
@@ -168,6 +178,10 @@ class ExpendableProcess:
     ) -> Any:
         """See `Pool.call`."""
         end = time.monotonic() + timeout
+        # A process that stops reading, or stops within a message, would block this thread for ever.
+        watch = threading.Timer(timeout + GRACE_SECONDS, self._process.kill)
+        watch.daemon = True
+        watch.start()
         try:
             self._pipe.send((function, content))
             # The clock is looked at before every message: a flood of them must not put off the time-out.
@@ -180,13 +194,17 @@ class ExpendableProcess:
                     raise message
                 on_message(kind, message)
         except (EOFError, ConnectionError) as lost:
-            raise ProcessLostError(self._how_it_ended()) from lost
+            if time.monotonic() < end:
+                raise ProcessLostError(self._how_it_ended()) from lost
+        finally:
+            watch.cancel()
         raise TimedOutError(f"the R process was ended after its time-out of {timeout:g} seconds")
 
     def kill(self) -> None:
-        """End the process at once, whatever it is doing; the caller waiting for it, if any, is told."""
+        """End the process at once, whatever it is doing; a caller that waits for it gets ProcessLostError."""
         self._process.kill()
         self._process.wait()
+        _remove(self._folder)
 
     def _how_it_ended(self) -> str:
         try:
@@ -199,13 +217,16 @@ class ExpendableProcess:
         return "\n".join([f"the R process ended {how}", *stray])
 
 
-def serve(fd: int) -> NoReturn:
-    """Body of the process: run calls until the caller is gone or has had no call for `IDLE_SECONDS`."""
+def serve(fd: int, folder: str) -> NoReturn:
+    """Body of the process: run calls until the caller is gone or has had no call for `IDLE_SECONDS`.
+
+    `folder`: its temporary files, removed at its end.
+    """
     # Ctrl-C and a cancelled run reach the whole process group; only the caller decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.set_inheritable(fd, False)  # what R itself starts must not keep the connection open
-    threading.Thread(target=_exit_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(os.getppid(), folder), daemon=True).start()
     pipe = Connection(fd)
     try:
         while pipe.poll(IDLE_SECONDS):
@@ -213,6 +234,7 @@ def serve(fd: int) -> NoReturn:
             pipe.send(_answer(function, content, lambda kind, message: pipe.send((kind, message))))
     except (EOFError, ConnectionError):
         pass
+    _remove(folder)
     os._exit(0)  # R's own exit is not waited for: it has nothing to save
 
 
@@ -226,8 +248,13 @@ def _answer(function: str, content: object, send: Send) -> tuple[str, object]:
         return "error", EngineError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
-def _exit_with(parent: int) -> None:
+def _remove(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed must not hide how a call ended
+
+
+def _exit_with(parent: int, folder: str) -> None:
     """End this process when its parent has gone: in compiled code it would not notice for hours."""
     while os.getppid() == parent:
         time.sleep(PARENT_SECONDS)
+    _remove(folder)
     os._exit(1)

@@ -17,8 +17,8 @@ import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from tasks.results import ALL, ENSEMBLE, TABLE_MEANING, Results
-from tasks.terms import MISSING, Language, Words, words
+from tasks.results import ALL, TABLE_MEANING, Results
+from tasks.terms import MISSING, Language
 from tasks.verdict import VERDICTS, reasons_in_words
 from tasks.view import SHOWN, View, provenance, run_caveats, shown_verdict, trusts_interval
 
@@ -49,13 +49,13 @@ def excel_bytes(results: Results, language: Language = "en") -> bytes:
     }  # fmt: skip
     with xlsxwriter.Workbook(buffer, options) as book:
         book.set_properties({"title": results.manifest["run"], "author": "vacal", "created": _EPOCH})
-        view, say = View(results), words(language)
+        view = View(results, language)
         sheets = [name for name in SHEETS if view.has_table(name)]
-        about = book.add_worksheet(say("exports.about"))
-        notes = [_write_results(book, view, say)]
-        notes += [_write_table(book, name, results, say) for name in sheets]
+        about = book.add_worksheet(view.say("exports.about"))
+        notes = [_write_results(book, view)]
+        notes += [_write_table(book, name, view) for name in sheets]
         notes = [note for note in notes if note]
-        _write_about(book, about, view, sheets, notes, say)
+        _write_about(book, about, view, sheets, notes)
     return buffer.getvalue()
 
 
@@ -65,7 +65,6 @@ def _write_about(
     view: View,
     sheets: Sequence[str],
     notes: Sequence[str],
-    say: Words,
 ) -> None:
     head, wrap = (
         book.add_format({"bold": True, "font_size": 14}),
@@ -74,22 +73,21 @@ def _write_about(
     bold = book.add_format({"bold": True, "valign": "top"})
     sheet.set_column(0, 0, 34)
     sheet.set_column(1, 1, 100)
-    for row, (name, text) in enumerate(_about_rows(view, sheets, notes, say)):
+    for row, (name, text) in enumerate(_about_rows(view, sheets, notes)):
         sheet.write_string(row, 0, name, head if row == 0 else bold)
         sheet.write_string(row, 1, text, wrap)
 
 
-def _about_rows(
-    view: View, sheets: Sequence[str], notes: Sequence[str], say: Words
-) -> Iterator[tuple[str, str]]:
+def _about_rows(view: View, sheets: Sequence[str], notes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    say = view.say
     yield say("report.title", name=view.manifest["name"]), ""
     yield "", say("exports.about_text")
     if review := say("language.review"):
         yield "", review
-    for place, caveat in enumerate([*run_caveats(view, say), *notes]):
+    for place, caveat in enumerate([*run_caveats(view), *notes]):
         yield (say("exports.caveats") if place == 0 else ""), caveat
     yield "", ""
-    for name, value in provenance(view, say):
+    for name, value in provenance(view):
         yield name, value
     yield "", ""
     yield say("exports.sheets"), say.pair(say("exports.results"), say("exports.results_meaning"))
@@ -97,8 +95,9 @@ def _about_rows(
         yield "", say.pair(name, say.section("tables").get(name, TABLE_MEANING[name]))
 
 
-def _write_results(book: xlsxwriter.Workbook, view: View, say: Words) -> str:
+def _write_results(book: xlsxwriter.Workbook, view: View) -> str:
     """The sheet in words; returns what had to be left out, in words."""
+    say = view.say
     sheet = book.add_worksheet(say("exports.results"))
     bold, percent = book.add_format({"bold": True, "bottom": 1}), book.add_format({"num_format": "0%"})
     colours = {
@@ -109,7 +108,7 @@ def _write_results(book: xlsxwriter.Workbook, view: View, say: Words) -> str:
         *(say(f"columns.{name}") for name in (
             "algorithm", "cause", "deaths", "raw", "mean", "low", "high", "verdict", "reasons")),
     ]  # fmt: skip
-    rows = list(itertools.islice(_result_rows(view, say), RESULT_ROWS_AT_MOST + 1))
+    rows = list(itertools.islice(_result_rows(view), RESULT_ROWS_AT_MOST + 1))
     shown = rows[:RESULT_ROWS_AT_MOST]
     sheet.freeze_panes(1, 0)
     sheet.autofilter(0, 0, len(shown), len(head) - 1)
@@ -126,26 +125,27 @@ def _write_results(book: xlsxwriter.Workbook, view: View, say: Words) -> str:
     )
 
 
-def _result_rows(view: View, say: Words) -> Iterator[list[Any]]:
-    """One row an estimate, as the head of the sheet says; an interval that is too narrow is left out."""
+def _result_rows(view: View) -> Iterator[list[Any]]:
+    """One row per estimate, as the head of the sheet says; an interval that is too narrow is left out."""
+    say = view.say
     for unit in view.units:
         missing = say("report.missing")
         place = [missing if value == MISSING else value for value in unit.values.values()]
-        where = [unit.country, *(None if value == ALL else value for value in place)]
-        for algorithm in view.algorithms:
-            for row in view.rows(unit, algorithm):
+        where = [say.country(unit.country), *(None if value == ALL else value for value in place)]
+        for result in unit.estimated:
+            for row in result.rows:
                 ends = [row["q025"], row["q975"]] if trusts_interval(row) else [None, None]
                 yield [
-                    *where, say.or_plain(f"age_groups.{unit.age_group}"), say.algorithm(algorithm),
-                    say.cause(row["cause"]), None if algorithm == ENSEMBLE else row["deaths"],
+                    *where, say.or_plain(f"age_groups.{unit.age_group}"), result.name,
+                    say.cause(row["cause"]), None if result.is_ensemble else row["deaths"],
                     row["raw"], row["mean"], *ends, say(f"verdicts.{shown_verdict(row)}"),
-                    " ".join(reasons_in_words(row["verdict_codes"] or "", say)),
+                    " ".join(reasons_in_words(row["verdict_codes"], say)),
                 ]  # fmt: skip
 
 
-def _write_table(book: xlsxwriter.Workbook, name: str, results: Results, say: Words) -> str:
+def _write_table(book: xlsxwriter.Workbook, name: str, view: View) -> str:
     """One sheet; returns what had to be left out, in words."""
-    frame = results.table(name).drop_columns(list(_ON_FIRST_SHEET)).to_pandas()
+    say, frame = view.say, view.results.table(name).drop_columns(list(_ON_FIRST_SHEET)).to_pandas()
     limit = MATRIX_ROWS_AT_MOST if name == "matrices" else ROWS_AT_MOST
     sheet = book.add_worksheet(name)
     head = book.add_format({"bold": True, "bottom": 1})

@@ -24,9 +24,7 @@ from tasks.figures.style import (
     style,
     wrap,
 )
-from tasks.results import ENSEMBLE, split_flags
-from tasks.terms import Words
-from tasks.view import NO_INTERVAL, Unit, View, caveat_lines, slug, trusts_interval, unit_title, warning
+from tasks.view import NO_INTERVAL, Result, Unit, caveat_lines, disagrees, trusts_interval, unit_title
 
 _ROW = 0.168  # inches
 _GAP = 0.5  # rows between causes
@@ -35,73 +33,72 @@ _LEFT, _WIDTH = 0.315, 0.50  # of the axes, as fractions of the figure's width
 _CAUSES = -0.3025 / _WIDTH  # where the names of causes begin, from the axes' left edge
 
 
-def csmf_picture(view: View, unit: Unit, say: Words) -> Picture:
+def csmf_picture(unit: Unit) -> Picture:
     """Raw and calibrated fractions with 95% intervals of every algorithm and the ensemble in one unit."""
-    algorithms = [a for a in view.algorithms if view.rows(unit, a)]
-    causes = view.causes([unit])
-    rows: _Rows = {(a, row["cause"]): row for a in algorithms for row in view.rows(unit, a)}
+    view, say = unit.view, unit.view.say
+    results, causes = unit.estimated, view.causes([unit])
+    rows: _Rows = {(result.algorithm, row["cause"]): row for result in results for row in result.rows}
     title = say("figures.csmf_title")
     with style():
-        height = (len(causes) * (len(algorithms) + _GAP)) * _ROW + 0.75
-        sheet = Sheet(
-            title,
-            unit_title(unit, say),
-            caveat_lines(view, unit, algorithms, say),
-            height,
-            warning(view, say),
-        )
+        height = (len(causes) * (len(results) + _GAP)) * _ROW + 0.75
+        sheet = Sheet(view, title, unit_title(unit), caveat_lines(view, results), height)
         axes = sheet.axes(_LEFT, sheet.fraction(0.42), _WIDTH, 1 - sheet.fraction(0.42 + LEGEND))
-        _draw(axes, view, causes, algorithms, rows, say)
+        _draw(axes, sheet, causes, results, rows)
         sheet.legend(estimate_marks(rows.values(), say, raw="o", calibrated="D", star=NO_INTERVAL))
-    return Picture(f"csmf-{slug(unit)}", f"{title}, {unit.label(say)}", _alt(view, unit, say), sheet.figure)
+    return Picture(f"csmf-{view.file_names[unit]}", f"{title}, {unit.label}", _alt(unit), sheet.figure)
 
 
-def _draw(axes: Axes, view: View, causes: list[str], algorithms: list[str], rows: _Rows, say: Words) -> None:
-    pitch = len(algorithms) + _GAP
+def _draw(axes: Axes, sheet: Sheet, causes: list[str], results: list[Result], rows: _Rows) -> None:
+    pitch = len(results) + _GAP
     highest = max((max(r["raw"] or 0, r["mean"] or 0, r["q975"] or 0) for r in rows.values()), default=0)
     limit = percent_ceiling(highest)
     for place, cause in enumerate(causes):
         top = place * pitch
         if place % 2 == 0:
-            edges = (top - 0.5 - _GAP / 2, top + len(algorithms) - 0.5 + _GAP / 2)
+            edges = (top - 0.5 - _GAP / 2, top + len(results) - 0.5 + _GAP / 2)
             axes.axhspan(*edges, color=BAND, lw=0, zorder=0)
-        _name_cause(axes, top, cause, [rows[a, cause] for a in algorithms if (a, cause) in rows], say)
-        for offset, algorithm in enumerate(algorithms):
-            if (algorithm, cause) in rows:
-                text = view.marked(rows[algorithm, cause], say)
+        _name_cause(
+            axes,
+            sheet,
+            top,
+            cause,
+            [rows[r.algorithm, cause] for r in results if (r.algorithm, cause) in rows],
+        )
+        for offset, result in enumerate(results):
+            if (result.algorithm, cause) in rows:
+                text = result.view.marked(rows[result.algorithm, cause])
                 _beside(axes, 1.02, top + offset, text, size=7.5, ha="left")
-            if len(algorithms) > 1:
-                weight = "bold" if algorithm == ENSEMBLE else "normal"
-                name = say.algorithm(algorithm)
-                _beside(axes, -0.02, top + offset, name, size=7.5, ha="right", weight=weight)
-    for offset, algorithm in enumerate(algorithms):
-        points = [
-            (p * pitch + offset, rows[algorithm, c]) for p, c in enumerate(causes) if (algorithm, c) in rows
-        ]
-        _mark(axes, points, _look(algorithms, algorithm), limit)
+            if len(results) > 1:
+                weight = "bold" if result.is_ensemble else "normal"
+                _beside(axes, -0.02, top + offset, result.name, size=7.5, ha="right", weight=weight)
+    for offset, result in enumerate(results):
+        there = [(p, rows.get((result.algorithm, cause))) for p, cause in enumerate(causes)]
+        points = [(p * pitch + offset, row) for p, row in there if row is not None]
+        _mark(axes, points, _look(results, result), limit)
     axes.set(ylim=(len(causes) * pitch - 0.5 - _GAP / 2, -0.5 - _GAP / 2), xlim=(0, limit), yticks=[])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color="#c9ccd1", lw=0.5, zorder=0.5)
-    axes.set_xlabel(say("figures.share_axis"))
+    axes.set_xlabel(sheet.say("figures.share_axis"))
 
 
-def _name_cause(axes: Axes, top: float, cause: str, rows: Sequence[Mapping[str, Any]], say: Words) -> None:
+def _name_cause(axes: Axes, sheet: Sheet, top: float, cause: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """The cause, and below it in red that the algorithms contradict each other on it."""
     several = len(rows) > 1
-    name = wrap(say.cause(cause), 18 if several else 30)
+    name = wrap(sheet.say.cause(cause), 18 if several else 30)
     middle = top + (len(rows) - 1) / 2
-    disagree = any("algorithms_disagree" in split_flags(row["flags"] or "") for row in rows)
+    disagree = any(map(disagrees, rows))
     _beside(axes, _CAUSES, middle - 0.5 * disagree, name, weight="bold", size=8, ha="left")
     if disagree:
         below = middle + 0.55 * (name.count("\n") + 1)
-        _beside(axes, _CAUSES, below, say("flag_names.algorithms_disagree"), size=7, ha="left", color=WARNING)
+        text = sheet.say("flag_names.algorithms_disagree")
+        _beside(axes, _CAUSES, below, text, size=7, ha="left", color=WARNING)
 
 
-def _look(algorithms: list[str], algorithm: str) -> tuple[str, str]:
+def _look(results: list[Result], result: Result) -> tuple[str, str]:
     """Colour and marker: black diamond for the ensemble."""
-    if algorithm == ENSEMBLE:
+    if result.is_ensemble:
         return INK, "D"
-    place = algorithms.index(algorithm) % len(PALETTE)
+    place = results.index(result) % len(PALETTE)
     return PALETTE[place], MARKERS[place]
 
 
@@ -141,8 +138,8 @@ def _beside(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
     axes.text(x, y, text, transform=axes.get_yaxis_transform(), va="center", linespacing=1.0, **options)
 
 
-def _alt(view: View, unit: Unit, say: Words) -> str:
-    main = view.main(unit)
-    rows = view.rows(unit, main) if main else []
-    text = say.series(f"{say.cause(row['cause'])} {view.quoted(row, say)}" for row in rows)
-    return say("figures.alt_csmf", unit=unit.label(say), text=text or say("verdicts.do_not_publish"))
+def _alt(unit: Unit) -> str:
+    say, main = unit.view.say, unit.main
+    rows = main.rows if main else []
+    text = say.series(f"{say.cause(row['cause'])} {unit.view.quoted(row)}" for row in rows)
+    return say("figures.alt_csmf", unit=unit.label, text=text or say("verdicts.do_not_publish"))

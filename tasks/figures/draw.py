@@ -14,19 +14,20 @@ from tasks.figures.records import records_picture
 from tasks.figures.strata import strata_pictures
 from tasks.figures.style import Picture
 from tasks.figures.trends import trend_pictures
-from tasks.results import ENSEMBLE, Results
-from tasks.terms import Language, Words, words
+from tasks.results import Results
+from tasks.storage import write_file
+from tasks.terms import Language
 from tasks.view import Unit, View
 
-Kind = Literal["csmf", "matrix", "strata", "trends", "map", "records"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-Format = Literal["svg", "png"]
+PictureKind = Literal["csmf", "matrix", "strata", "trends", "map", "records"]
+KINDS: tuple[PictureKind, ...] = get_args(PictureKind)
+PictureFormat = Literal["svg", "png"]
 UNITS_AT_MOST = 24  # of one kind of picture, unless units are named
 
 
 def draw(
     results: Results,
-    kind: Kind,
+    kind: PictureKind,
     language: Language = "en",
     *,
     boundaries: str | None = None,
@@ -38,23 +39,27 @@ def draw(
     stratum key holds that text. map needs `boundaries`, the text of a GeoJSON file. Raises InputError where
     nothing can be drawn.
     """
-    view, say = View(results), words(language)
+    view = View(results, language)
     if kind == "map" and boundaries is None:
         raise InputError("a map needs a boundary file (GeoJSON)")
-    pictures = _drawn(view, kind, say, boundaries or "", _units(view, where))
+    pictures = _drawn(view, kind, boundaries or "", _units(view, where))
     if not pictures:
         raise InputError(_NOTHING[kind])
     return pictures
 
 
-def save(pictures: Iterable[Picture], folder: Path, formats: Sequence[Format] = ("svg", "png")) -> list[Path]:
-    """Write each picture in each format into the folder, which is made; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save(
+    pictures: Iterable[Picture], folder: Path, formats: Sequence[PictureFormat] = ("svg", "png")
+) -> list[Path]:
+    """Write each picture in each format into the folder, which is made; returns the files.
+
+    Raises StorageError where that is impossible.
+    """
     written = []
     for picture in pictures:
         for ending in formats:
             path = folder / f"{picture.name}.{ending}"
-            path.write_bytes(picture.svg() if ending == "svg" else picture.png())
+            write_file(path, picture.svg() if ending == "svg" else picture.png())
             written.append(path)
     return written
 
@@ -69,24 +74,24 @@ _NOTHING = {
 }
 
 
-def _drawn(view: View, kind: Kind, say: Words, boundaries: str, units: list[Unit]) -> list[Picture]:
+def _drawn(view: View, kind: PictureKind, boundaries: str, units: list[Unit]) -> list[Picture]:
     if kind == "csmf":
-        return [csmf_picture(view, unit, say) for unit in units[:UNITS_AT_MOST]]
+        return [csmf_picture(unit) for unit in units[:UNITS_AT_MOST]]
     if kind == "matrix":
-        return _matrices(view, [unit for unit in units if not unit.is_total], say)
+        return _matrices([unit for unit in units if not unit.is_total])
     if kind == "records":
-        return [records_picture(view, say)]
+        return [records_picture(view)]
     if kind == "map":
-        return map_pictures(view, boundaries, say)
-    return strata_pictures(view, say) if kind == "strata" else trend_pictures(view, say)
+        return map_pictures(view, boundaries)
+    return strata_pictures(view) if kind == "strata" else trend_pictures(view)
 
 
-def _matrices(view: View, strata: list[Unit], say: Words) -> list[Picture]:
+def _matrices(strata: list[Unit]) -> list[Picture]:
     drawn = (
-        matrix_picture(view, unit, algorithm, say)
+        matrix_picture(result)
         for unit in strata[:UNITS_AT_MOST]
-        for algorithm in view.algorithms
-        if algorithm != ENSEMBLE
+        for result in unit.estimated
+        if not result.is_ensemble
     )
     return [picture for picture in drawn if picture is not None]
 

@@ -18,15 +18,15 @@ from tasks.boundaries import Boundaries, Ring, read_boundaries
 from tasks.errors import InputError
 from tasks.figures.style import GREY, INK, LEGEND, PAPER, SEQUENTIAL, WIDTH, Picture, Sheet, style, wrap
 from tasks.results import ALL
-from tasks.terms import MISSING, Words
-from tasks.view import Unit, View, group_slug, group_title, level_name, mixed_verdicts, span_text, warning
+from tasks.terms import MISSING
+from tasks.view import Unit, View, group_title, level_name, main_results, mixed_verdicts, span_text
 
 _COLUMNS = 3
 _WIDTH = 0.31  # of a map, as a fraction of the figure's width
 _CLASSES = 6
 
 
-def map_pictures(view: View, boundaries: str, say: Words) -> list[Picture]:
+def map_pictures(view: View, boundaries: str) -> list[Picture]:
     """One picture for each age group and country. `boundaries`: text of a GeoJSON file.
 
     Needs one result for each place: a roll-up by the strata column that holds the places, or strata of
@@ -36,9 +36,9 @@ def map_pictures(view: View, boundaries: str, say: Words) -> list[Picture]:
     level = _level(view, column)
     pictures = []
     for group in view.groups():
-        units = [u for u in view.units if (u.age_group, u.country) == group and u.level == level]
+        units = [u for u in view.units if u.group == group and u.level == level]
         if units:
-            pictures.append(_map_picture(view, units, column, places, say))
+            pictures.append(_map_picture(view, units, column, places))
     return pictures
 
 
@@ -68,19 +68,19 @@ def _level(view: View, column: str) -> str:
     raise InputError(f"a map needs one result for each {column}: add roll_ups: [[{column}]] to the request")
 
 
-def _map_picture(view: View, units: Sequence[Unit], column: str, places: Boundaries, say: Words) -> Picture:
-    causes = view.causes(units)
-    rows = {(unit, row["cause"]): row for unit in units for row in view.rows(unit, view.main(unit) or "")}
-    title = say("figures.map_title", level=level_name(column, say))
+def _map_picture(view: View, units: Sequence[Unit], column: str, places: Boundaries) -> Picture:
+    say, causes = view.say, view.causes(units)
+    rows = {(main.unit, row["cause"]): row for main in main_results(units) for row in main.rows}
+    title = say("figures.map_title", level=level_name(view, column))
     highest = max((row["mean"] for row in rows.values() if row["mean"] is not None), default=0.05)
     step = max(1, math.ceil(100 * highest / _CLASSES))
     norm = BoundaryNorm(np.arange(_CLASSES + 1) * step / 100, mpl.colormaps[SEQUENTIAL].N)
     with style():
         lines, height = -(-len(causes) // _COLUMNS), _height(places)
         pitch = height + 0.35
-        subtitle = group_title(view, units, say)
-        foot = mixed_verdicts(view, units, say)
-        sheet = Sheet(title, subtitle, foot, lines * pitch + LEGEND + 0.5, warning(view, say))
+        subtitle = group_title(view, units)
+        foot = mixed_verdicts(view, units)
+        sheet = Sheet(view, title, subtitle, foot, lines * pitch + LEGEND + 0.5)
         for place, cause in enumerate(causes):
             axes = sheet.axes(
                 0.02 + (place % _COLUMNS) * 0.325,
@@ -89,10 +89,10 @@ def _map_picture(view: View, units: Sequence[Unit], column: str, places: Boundar
             by_place = {unit.values[column]: rows.get((unit, cause)) for unit in units}
             _map(axes, places, by_place, norm)
             axes.set_title(wrap(say.cause(cause), 30), size=8, loc="center")
-        _scale(sheet, norm, say)
-        sheet.legend(_legend(say))
-    alt = say("figures.alt_map", text=span_text(rows, say))
-    return Picture(f"map-{group_slug(units[0])}", f"{title}, {subtitle}", alt, sheet.figure)
+        _scale(sheet, norm)
+        sheet.legend(_legend(sheet))
+    alt = say("figures.alt_map", text=span_text(view, rows))
+    return Picture(f"map-{view.group_file_names[units[0].group]}", f"{title}, {subtitle}", alt, sheet.figure)
 
 
 def _map(axes: Axes, places: Boundaries, rows: Mapping[str, Any], norm: BoundaryNorm) -> None:
@@ -130,16 +130,16 @@ def _middle(rings: Sequence[Ring]) -> tuple[float, float]:
     return float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
 
 
-def _scale(sheet: Sheet, norm: BoundaryNorm, say: Words) -> None:
+def _scale(sheet: Sheet, norm: BoundaryNorm) -> None:
     axes = sheet.axes(0.2, sheet.fraction(0.3), 0.6, sheet.fraction(0.1))
     bar = sheet.figure.colorbar(ScalarMappable(norm, SEQUENTIAL), cax=axes, orientation="horizontal")
     bar.set_ticks(norm.boundaries.tolist(), labels=[f"{100 * edge:.3g}" for edge in norm.boundaries], size=7)
     bar.outline.set_linewidth(0.4)
-    axes.set_xlabel(say("figures.share_axis"), size=7.5, labelpad=1)
+    axes.set_xlabel(sheet.say("figures.share_axis"), size=7.5, labelpad=1)
 
 
-def _legend(say: Words) -> list[Patch]:
+def _legend(sheet: Sheet) -> list[Patch]:
     return [
-        Patch(fc=PAPER, ec=GREY, hatch="////", label=say("figures.refused")),
-        Patch(fc="#eceef0", ec=GREY, label=say("figures.map_none")),
+        Patch(fc=PAPER, ec=GREY, hatch="////", label=sheet.say("figures.refused")),
+        Patch(fc="#eceef0", ec=GREY, label=sheet.say("figures.map_none")),
     ]

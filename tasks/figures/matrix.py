@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 
 from tasks.figures.style import GREY, INK, PAPER, SEQUENTIAL, Picture, Sheet, luminance, style, wrap
 from tasks.terms import Words, in_order
-from tasks.view import Unit, View, inventory_line, slug, warning
+from tasks.view import Result, Unit, inventory_line
 
 _SIDE = 2.55  # inches
 
 
 @dataclass(frozen=True)
-class Matrices:
+class MatrixPair:
     """Both matrices of one algorithm in one stratum: rows true cause, columns VA cause, rows sum to 1."""
 
     causes: list[str]
@@ -27,7 +27,7 @@ class Matrices:
     used: npt.NDArray[np.float64] | None
 
 
-def matrices_of(matrices: pd.DataFrame, calibrated: list[str]) -> Matrices | None:
+def matrices_of(matrices: pd.DataFrame, calibrated: list[str]) -> MatrixPair | None:
     """The rows of the table `matrices` of one stratum and algorithm, over the calibrated causes.
 
     The published matrix is restricted first and then normalised by row, so that it compares with the one
@@ -47,48 +47,40 @@ def matrices_of(matrices: pd.DataFrame, calibrated: list[str]) -> Matrices | Non
     published = square["published"].to_numpy(float)
     published = published / published.sum(axis=1, keepdims=True)
     used = square["used"].to_numpy(float) if "used" in square else None
-    return Matrices(causes, published, used)
+    return MatrixPair(causes, published, used)
 
 
-def matrix_picture(
-    view: View, unit: Unit, algorithm: str, say: Words, *, used: bool = True
-) -> Picture | None:
+def matrix_picture(result: Result, *, used: bool = True) -> Picture | None:
     """Heat maps of the matrices of an algorithm in a stratum; None where nothing was calibrated.
 
     used: False draws the published matrix alone, for runs in which each stratum used another.
     """
-    found = _look_up(view, unit, algorithm)
+    calibrated = [row["cause"] for row in result.rows if row["status"] == "calibrated"]
+    found = matrices_of(result.matrices(), calibrated)
     if found is None:
         return None
-    title = say("figures.matrix_title", algorithm=say.algorithm(algorithm))
+    view, unit, say = result.view, result.unit, result.view.say
+    title = say("figures.matrix_title", algorithm=result.name)
     both = used and found.used is not None
     with style():
         side = _SIDE if both else 3.0
-        subtitle = unit.label(say) if both else _inventory_unit(unit, say)
-        foot = [say("figures.matrix_note"), inventory_line(view, say)]
-        sheet = Sheet(title, subtitle, foot, side + 1.6, warning(view, say))
+        subtitle = unit.label if both else _inventory_unit(unit)
+        foot = [say("figures.matrix_note"), inventory_line(view)]
+        sheet = Sheet(view, title, subtitle, foot, side + 1.6)
         heading = say("figures.matrix_published" if view.published_matrices else "figures.matrix_given")
         shown = [(heading, found.published)]
         if both and found.used is not None:
-            shown.append((_used_title(view.fit(unit, algorithm).get("lambda"), say), found.used))
+            shown.append((_used_title(result.fit.get("lambda"), say), found.used))
         for place, (heading, values) in enumerate(shown):
             axes = sheet.axes(0.24 + place * 0.39, sheet.fraction(1.2), side / 7.4, sheet.fraction(side))
-            _heat(axes, values, [say.cause(c) for c in found.causes], say, heading, first=place == 0)
-    return Picture(
-        f"matrix-{algorithm}-{slug(unit)}",
-        f"{title}, {subtitle}",
-        _alt(found, algorithm, both, say),
-        sheet.figure,
-    )
+            _heat(axes, sheet, values, found.causes, heading, first=place == 0)
+    name = f"matrix-{result.algorithm}-{view.file_names[unit]}"
+    return Picture(name, f"{title}, {subtitle}", _alt(found, result, both), sheet.figure)
 
 
-def _look_up(view: View, unit: Unit, algorithm: str) -> Matrices | None:
-    calibrated = [row["cause"] for row in view.rows(unit, algorithm) if row["status"] == "calibrated"]
-    return matrices_of(view.matrices(unit, algorithm), calibrated)
-
-
-def _inventory_unit(unit: Unit, say: Words) -> str:
-    return say.pair(unit.country, say.or_plain(f"age_groups.{unit.age_group}"))
+def _inventory_unit(unit: Unit) -> str:
+    say = unit.view.say
+    return say.pair(say.country(unit.country), say.or_plain(f"age_groups.{unit.age_group}"))
 
 
 def _used_title(weight: float | None, say: Words) -> str:
@@ -100,20 +92,18 @@ def _used_title(weight: float | None, say: Words) -> str:
 
 
 def _heat(
-    axes: Axes, values: npt.NDArray[np.float64], names: list[str], say: Words, heading: str, *, first: bool
+    axes: Axes, sheet: Sheet, values: npt.NDArray[np.float64], causes: list[str], heading: str, *, first: bool
 ) -> None:
-    size = len(names)
+    size, names = len(causes), [wrap(sheet.say.cause(cause), 18) for cause in causes]
     edges = np.arange(size + 1) - 0.5
     axes.pcolormesh(edges, edges, values, cmap=SEQUENTIAL, vmin=0, vmax=1, edgecolors=PAPER, lw=0.8)
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), xticks=range(size), yticks=range(size))
     axes.set_title(wrap(heading, 34), size=8.5)
-    axes.set_xticklabels(
-        [wrap(name, 18) for name in names], rotation=50, ha="right", rotation_mode="anchor", size=7
-    )
-    axes.set_yticklabels([wrap(name, 18) for name in names] if first else [""] * size, size=7)
-    axes.set_xlabel(say("figures.matrix_va"), size=7.5, color=GREY)
+    axes.set_xticklabels(names, rotation=50, ha="right", rotation_mode="anchor", size=7)
+    axes.set_yticklabels(names if first else [""] * size, size=7)
+    axes.set_xlabel(sheet.say("figures.matrix_va"), size=7.5, color=GREY)
     if first:
-        axes.set_ylabel(say("figures.matrix_true"), size=7.5, color=GREY)
+        axes.set_ylabel(sheet.say("figures.matrix_true"), size=7.5, color=GREY)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     for i in range(size):
@@ -129,7 +119,8 @@ def _ink(value: float, diagonal: bool) -> dict[str, Any]:
     return {"color": INK if light else PAPER, "size": 7.5, "weight": "bold" if diagonal else "normal"}
 
 
-def _alt(found: Matrices, algorithm: str, both: bool, say: Words) -> str:
+def _alt(found: MatrixPair, result: Result, both: bool) -> str:
+    say = result.view.say
     right = (f"{say.cause(c)} {say.percent(found.published[i, i])}" for i, c in enumerate(found.causes))
     key = "figures.alt_matrix" if both else "figures.alt_matrix_one"
-    return say(key, algorithm=say.algorithm(algorithm), number=len(found.causes), text=say.series(right))
+    return say(key, algorithm=result.name, number=len(found.causes), text=say.series(right))

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from tasks.figures.style import GREY, INK, LEGEND, PAPER, Picture, Sheet, style
 from tasks.results import DISPOSITIONS
 from tasks.terms import Words
-from tasks.view import View, inventory_line, records_by, warning
+from tasks.view import View, inventory_line, records_by
 
 _LOOK = {  # face, hatch
     "used": ("#2b5c8a", ""),
@@ -18,12 +18,12 @@ _LOOK = {  # face, hatch
 }
 
 
-def records_picture(view: View, say: Words) -> Picture:
+def records_picture(view: View) -> Picture:
     """Bars of what became of the records, one for each age group and algorithm."""
     wide = records_by(view, "age_group", "algorithm")
-    title = say("figures.records_title")
+    say, title = view.say, view.say("figures.records_title")
     with style():
-        sheet = Sheet(title, "", [inventory_line(view, say)], len(wide) * 0.34 + 0.85, warning(view, say))
+        sheet = Sheet(view, title, "", [inventory_line(view)], len(wide) * 0.34 + 0.85)
         axes = sheet.axes(0.24, sheet.fraction(0.42), 0.62, 1 - sheet.fraction(0.42 + 1.1 * LEGEND))
         _bars(axes, wide, say)
         sheet.legend(axes.get_legend_handles_labels()[0])

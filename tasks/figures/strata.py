@@ -21,17 +21,15 @@ from tasks.figures.style import (
     style,
     wrap,
 )
-from tasks.terms import Words
 from tasks.view import (
     Unit,
     View,
-    group_slug,
     group_title,
     level_name,
+    main_results,
     mixed_verdicts,
     span_text,
     trusts_interval,
-    warning,
 )
 
 AT_MOST = 24  # rows: more cannot be read
@@ -39,12 +37,12 @@ _COLUMNS = 3
 _ROW, _BETWEEN = 0.15, 0.58  # inches: a row, and the room between rows of panels
 
 
-def strata_pictures(view: View, say: Words) -> list[Picture]:
+def strata_pictures(view: View) -> list[Picture]:
     """One picture for each age group and country that has at least two units to compare."""
     return [
         picture
         for group in view.groups()
-        if (picture := strata_picture(view, comparable(view, group), say)) is not None
+        if (picture := strata_picture(view, comparable(view, group))) is not None
     ]
 
 
@@ -52,49 +50,44 @@ def comparable(view: View, group: tuple[str, str]) -> list[Unit]:
     """The finest level of an age group and country of which all units fit into a picture; else all strata."""
     levels: dict[str, list[Unit]] = {}
     for unit in view.units:
-        if (unit.age_group, unit.country) == group:
+        if unit.group == group:
             levels.setdefault(unit.level, []).append(unit)
     readable = [units for units in levels.values() if 2 <= len(units) <= AT_MOST]
     return max(readable, key=len) if readable else levels.get("stratum", [])
 
 
-def strata_picture(view: View, units: Sequence[Unit], say: Words) -> Picture | None:
+def strata_picture(view: View, units: Sequence[Unit]) -> Picture | None:
     """Main results of the units side by side, the AT_MOST with the most deaths; None of fewer than two."""
     if len(units) < 2:
         return None
     largest = sorted(units, key=lambda unit: -unit.deaths)[:AT_MOST]
     shown = [unit for unit in units if unit in largest]
-    causes = view.causes(shown)
-    rows = {(unit, row["cause"]): row for unit in shown for row in view.rows(unit, view.main(unit) or "")}
-    title = say("figures.strata_title", level=level_name(units[0].level, say))
+    say, causes = view.say, view.causes(shown)
+    rows = {(main.unit, row["cause"]): row for main in main_results(shown) for row in main.rows}
+    title = say("figures.strata_title", level=level_name(view, units[0].level))
     with style():
-        sheet = _sheet(view, units, shown, title, len(causes), say)
+        sheet = _sheet(view, units, shown, title, len(causes))
         limit = percent_ceiling(max((r["q975"] or r["mean"] or 0 for r in rows.values()), default=0))
         for place, axes in enumerate(_grid(sheet, len(causes), len(shown))):
             _panel(axes, [rows.get((unit, causes[place])) for unit in shown], limit)
             axes.set_title(wrap(say.cause(causes[place]), 26), size=8)
-            names = (
-                [wrap(unit.name(say), 26) for unit in shown] if place % _COLUMNS == 0 else [""] * len(shown)
-            )
+            names = [wrap(unit.name, 26) for unit in shown] if place % _COLUMNS == 0 else [""] * len(shown)
             axes.set_yticks(range(len(shown)), names, size=6.8)
             if place >= len(causes) - _COLUMNS:
                 axes.set_xlabel(say("figures.share_axis"), size=7.5)
         sheet.legend(estimate_marks(rows.values(), say, raw="|", calibrated="o", colour=PALETTE[0]))
-    alt = say("figures.alt_strata", text=span_text(rows, say))
-    return Picture(
-        f"strata-{group_slug(units[0])}", f"{title}, {group_title(view, shown, say)}", alt, sheet.figure
-    )
+    alt = say("figures.alt_strata", text=span_text(view, rows))
+    name = f"strata-{view.group_file_names[units[0].group]}"
+    return Picture(name, f"{title}, {group_title(view, shown)}", alt, sheet.figure)
 
 
-def _sheet(
-    view: View, units: Sequence[Unit], shown: list[Unit], title: str, panels: int, say: Words
-) -> Sheet:
-    lines = -(-panels // _COLUMNS)
+def _sheet(view: View, units: Sequence[Unit], shown: list[Unit], title: str, panels: int) -> Sheet:
+    say, lines = view.say, -(-panels // _COLUMNS)
     height = lines * (len(shown) * _ROW + _BETWEEN) + LEGEND + 0.12
-    foot = mixed_verdicts(view, shown, say)
+    foot = mixed_verdicts(view, shown)
     if len(shown) < len(units):
         foot.insert(1, say("figures.strata_largest", shown=len(shown), number=say.number(len(units))))
-    return Sheet(title, group_title(view, shown, say), foot, height, warning(view, say))
+    return Sheet(view, title, group_title(view, shown), foot, height)
 
 
 def _grid(sheet: Sheet, panels: int, rows: int) -> list[Axes]:
@@ -110,7 +103,7 @@ def _grid(sheet: Sheet, panels: int, rows: int) -> list[Axes]:
 
 
 def _panel(axes: Axes, rows: Sequence[Mapping[str, Any] | None], limit: float) -> None:
-    """One row a unit; few calls for many points, as each call costs time."""
+    """One row per unit; few calls for many points, as each call costs time."""
     there = [(y, row) for y, row in enumerate(rows) if row is not None and row["mean"] is not None]
     blue = PALETTE[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
+from tasks.figures.fonts import FAMILIES, fallback_families, undrawable
 from tasks.terms import Words
-from tasks.view import trusts_interval
+from tasks.view import View, trusts_interval, warning
 
 INK, GREY, LIGHT, PAPER = "#1a1a1a", "#5f6368", "#d5d8dc", "#ffffff"
 BAND = "#f3f4f6"
@@ -32,7 +35,7 @@ BROKEN = (0, (1.6, 1.1))  # line style of an interval that is too narrow
 
 _STYLE: Any = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.sans-serif": FAMILIES,
     "font.size": 8.5,
     "text.color": INK,
     "axes.edgecolor": GREY,
@@ -82,9 +85,21 @@ class Picture:
         """The picture as PNG."""
         return self._written("png", {"Software": None}, dpi=dots_per_inch)
 
+    @property
+    def undrawable(self) -> str:
+        """The characters that no installed font has; a PNG shows boxes for them."""
+        return "".join(sorted(undrawable(text.get_text() for text in self._texts())))
+
+    def _texts(self) -> list[Text]:
+        return [text for text in self.figure.findobj(Text) if isinstance(text, Text)]
+
     def _written(self, kind: str, metadata: dict[str, None], **options: Any) -> bytes:
         buffer = io.BytesIO()
-        with style():
+        with style(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # `undrawable` names them
+            for text in self._texts():
+                if further := fallback_families(text.get_text()):
+                    text.set_fontfamily([FAMILIES[0], *further])  # the others may not be installed
             self.figure.savefig(buffer, format=kind, metadata=metadata, **options)
         return buffer.getvalue()
 
@@ -92,12 +107,14 @@ class Picture:
 class Sheet:
     """An empty figure with a title above and lines of caveats below; axes go into the area between."""
 
-    def __init__(
-        self, title: str, subtitle: str, footer: list[str], height: float, warning: tuple[str, str]
-    ) -> None:
-        """`warning`: a red line and a word across the picture, or empty. `footer`: its first text is bold."""
+    def __init__(self, view: View, title: str, subtitle: str, footer: list[str], height: float) -> None:
+        """`height`: inches of the area. `footer`: its first text is bold.
+
+        An illustrative run has a red line above and a word across the picture.
+        """
+        self.say, sentence, word = view.say, *warning(view)
         lines = [(line, text is footer[0]) for text in footer for line in textwrap.wrap(text, 104)]
-        heads = [line for line in (warning[0], subtitle) if line]
+        heads = [line for line in (sentence, subtitle) if line]
         above = 0.34 + 0.2 * len(heads)
         below = 0.1 + 0.155 * len(lines)
         self.inches = above + height + below
@@ -105,14 +122,14 @@ class Sheet:
         self.bottom, self.top = below / self.inches, 1 - above / self.inches
         self._write(title, 0.1, size=10.5, weight="bold")
         for row, line in enumerate(heads):
-            colour, weight = (WARNING, "bold") if line is warning[0] else (GREY, "normal")
+            colour, weight = (WARNING, "bold") if line is sentence else (GREY, "normal")
             self._write(line, 0.34 + 0.2 * row, size=8.5, color=colour, weight=weight)
         for row, (line, bold) in enumerate(lines):
             y = (below - 0.06 - 0.155 * row) / self.inches
             look: dict[str, Any] = {"color": INK, "weight": "bold"} if bold else {"color": GREY}
             self.figure.text(0.012, y, line, size=7.5, va="top", **look)
         self.figure.text(
-            0.5, 0.5, warning[1], size=50, color=WARNING, alpha=0.09, rotation=28, ha="center", va="center"
+            0.5, 0.5, word, size=50, color=WARNING, alpha=0.09, rotation=28, ha="center", va="center"
         )
 
     def _write(self, text: str, below_top: float, **options: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,8 +26,8 @@ from tasks.figures.style import (
     wrap,
 )
 from tasks.results import ALL
-from tasks.terms import MISSING, Words
-from tasks.view import Unit, View, group_slug, group_title, mixed_verdicts, trusts_interval, warning
+from tasks.terms import MISSING
+from tasks.view import Unit, View, group_title, mixed_verdicts, trusts_interval
 
 _PERIOD = re.compile(r"\d{4}([-/ ]?([QTSWM]?\d{1,2}))?", re.IGNORECASE)
 _COLUMNS = 3
@@ -45,52 +46,50 @@ def period_column(view: View) -> str | None:
     return None
 
 
-def trend_pictures(view: View, say: Words) -> list[Picture]:
+def trend_pictures(view: View) -> list[Picture]:
     """One picture for each age group and country; none where no strata column holds periods."""
     column = period_column(view)
     if column is None:
         return []
-    return [p for group in view.groups() if (p := _trend_picture(view, group, column, say)) is not None]
+    return [p for group in view.groups() if (p := _trend_picture(view, group, column)) is not None]
 
 
-def _trend_picture(view: View, group: tuple[str, str], column: str, say: Words) -> Picture | None:
-    units = [
-        u for u in view.units if (u.age_group, u.country) == group and u.values[column] not in (ALL, MISSING)
-    ]
+def _trend_picture(view: View, group: tuple[str, str], column: str) -> Picture | None:
+    units = [u for u in view.units if u.group == group and u.values[column] not in (ALL, MISSING)]
     periods = sorted({unit.values[column] for unit in units})
     main, others = _main_series(units, column, periods)
     if not main and not others:
         return None
     drawn = [unit for _, unit in main] or [unit for line in others for _, unit in line]
-    causes = view.causes(drawn)
+    say, causes = view.say, view.causes(drawn)
     title = say("figures.trends_title")
-    where = group_title(view, drawn, say)
+    where = group_title(view, drawn)
     with style():
-        foot = [*mixed_verdicts(view, drawn, say), say("figures.trends_scales")]
+        foot = [*mixed_verdicts(view, drawn), say("figures.trends_scales")]
         lines = -(-len(causes) // _COLUMNS)
-        sheet = Sheet(title, where, foot, lines * _PITCH + LEGEND, warning(view, say))
+        sheet = Sheet(view, title, where, foot, lines * _PITCH + LEGEND)
         for place, cause in enumerate(causes):
             axes = sheet.axes(
                 0.06 + (place % _COLUMNS) * 0.322,
                 sheet.fraction((lines - 1 - place // _COLUMNS) * _PITCH + 0.33), 0.27, sheet.fraction(1.3),
             )  # fmt: skip
-            _panel(axes, view, cause, main, others)
+            _panel(axes, cause, main, others)
             axes.set_title(wrap(say.cause(cause), 30), size=8)
             axes.set_xticks(range(len(periods)), periods, size=7)
             if len(periods) > 6:
                 axes.set_xticks(range(0, len(periods), -(-len(periods) // 6)))
             if place % _COLUMNS == 0:
                 axes.set_ylabel(say("figures.share_axis"), size=7.5)
-        rows = [row for cause in causes for _, row in _points(view, main, cause)]
-        sheet.legend(_legend(rows, others, column, say))
-    alt = _alt(view, main, causes, periods, say)
-    return Picture(f"trends-{group_slug(drawn[0])}", f"{title}, {where}", alt, sheet.figure)
+        rows = [row for cause in causes for _, row in _points(main, cause)]
+        sheet.legend(_legend(sheet, rows, others, column))
+    alt = _alt(sheet, main, causes, periods)
+    return Picture(f"trends-{view.group_file_names[group]}", f"{title}, {where}", alt, sheet.figure)
 
 
 def _legend(
-    rows: Sequence[Mapping[str, Any]], others: list[_Series], column: str, say: Words
+    sheet: Sheet, rows: Sequence[Mapping[str, Any]], others: list[_Series], column: str
 ) -> list[Artist]:
-    blue = PALETTE[0]
+    say, blue = sheet.say, PALETTE[0]
     entries: list[Artist] = []
     if rows:
         entries.append(Line2D([], [], color=GREY, lw=1, ls=(0, (3, 2)), label=say("figures.raw")))
@@ -120,21 +119,22 @@ def _main_series(units: Sequence[Unit], column: str, periods: list[str]) -> tupl
     return sorted(main, key=lambda point: point[0]), [] if main and own == list(units) else others
 
 
-def _panel(axes: Axes, view: View, cause: str, main: _Series, others: list[_Series]) -> None:
+def _panel(axes: Axes, cause: str, main: _Series, others: list[_Series]) -> None:
     highest = 0.05
     for line in others:
-        points = _points(view, line, cause)
+        points = _points(line, cause)
         axes.plot(
             [x for x, _ in points], [100 * row["mean"] for _, row in points], color=_THIN, lw=0.8, zorder=1
         )
         highest = max([highest, *(row["mean"] for _, row in points)])
-    points = _points(view, main, cause)
+    points = _points(main, cause)
     highest = max([highest, *(row["q975"] or row["mean"] for _, row in points)])
     x = [place for place, _ in points]
     if points:
         _band(axes, [(place, row) for place, row in points if row["q025"] is not None])
         axes.plot(x, [100 * row["mean"] for _, row in points], color=PALETTE[0], lw=1.6, zorder=4)
-        axes.plot(x, [100 * row["raw"] for _, row in points], color=GREY, lw=1, ls=(0, (3, 2)), zorder=3)
+        raw = [math.nan if row["raw"] is None else 100 * row["raw"] for _, row in points]
+        axes.plot(x, raw, color=GREY, lw=1, ls=(0, (3, 2)), zorder=3)
         for place, row in points:
             face = PAPER if row["verdict"] == "do_not_publish" else PALETTE[0]
             passed = row["status"] == "passed_through"
@@ -157,19 +157,19 @@ def _band(axes: Axes, points: list[tuple[int, Mapping[str, Any]]]) -> None:
         axes.plot(x, ends, color=PALETTE[0], lw=0.9, ls=BROKEN, zorder=2)
 
 
-def _points(view: View, line: _Series, cause: str) -> list[tuple[int, Mapping[str, Any]]]:
+def _points(line: _Series, cause: str) -> list[tuple[int, Mapping[str, Any]]]:
     found = []
     for place, unit in line:
-        rows = {row["cause"]: row for row in view.rows(unit, view.main(unit) or "")}
+        rows = {row["cause"]: row for row in unit.main.rows} if unit.main else {}
         if cause in rows and rows[cause]["mean"] is not None:
             found.append((place, rows[cause]))
     return sorted(found, key=lambda point: point[0])
 
 
-def _alt(view: View, main: _Series, causes: list[str], periods: list[str], say: Words) -> str:
-    ends = []
+def _alt(sheet: Sheet, main: _Series, causes: list[str], periods: list[str]) -> str:
+    say, ends = sheet.say, []
     for cause in causes:
-        points = _points(view, main, cause)
+        points = _points(main, cause)
         if points:
             first, last = (say.percent(row["mean"]) for _, row in (points[0], points[-1]))
             ends.append(say("figures.alt_trend", cause=say.cause(cause), first=first, last=last))

@@ -16,6 +16,7 @@ from tasks.terms import CauseList, nearest, show
 
 VALID, BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE, GROUPED_COUNT = 0, 1, 2, 3, 4, 5
 MAX_DEATHS = 10**9
+NO_TABLE = "is no table: row 1 has one name only; it must hold the names of the columns"
 LABELS = ("algorithm", "cause", "age_group", "country")
 
 
@@ -55,7 +56,9 @@ def stratum_columns(reading: Reading) -> list[str]:
 
 
 def plan_columns(reader: FileReader, reading: Reading, causes: Sequence[CauseList]) -> Plan:
-    """Finds the columns that the reading names in a file, or says which are not there."""
+    """Finds the columns that the reading names in a file, or says which are not there, or that it is no table."""
+    if len(reader.names) < 2:
+        return Plan(problems=[f"{reader.source.name}: {NO_TABLE}"])
     plan, find = Plan(), _Finder(reader)
     columns, layout = reading.columns, reading.layout
     plan.labels["algorithm"] = _algorithm(find, reader, reading)
@@ -136,7 +139,7 @@ def _rest(reader: FileReader, plan: Plan) -> list[str]:
 
 
 def _is_cause(name: str, causes: Sequence[CauseList]) -> bool:
-    return any(known.match(name).treatment in ("mapped", "undetermined") for known in causes)
+    return any(known.match(name).treatment in ("mapped", "undetermined", "stillbirth") for known in causes)
 
 
 def labels_of(plan: Plan, batch: Batch) -> dict[str, Any]:

@@ -1,11 +1,7 @@
-"""What becomes of each record: used, excluded or rejected, with one reason each, by SQL over codes.
-
-The order of the reasons is the order of the CASE below: a record has the first that fits.
-"""
+"""What becomes of each record: used, excluded or rejected, with one reason each, by SQL over codes."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
@@ -17,6 +13,7 @@ from tasks.terms import (
     AGE_GROUPS,
     MISSING,
     CauseList,
+    code_range,
     nearest,
     nearest_countries,
     normal,
@@ -28,10 +25,14 @@ from tasks.terms import (
 )
 
 UNKNOWN = "(unknown)"
+ELSEWHERE = "(another)"
+"""Age group or algorithm of records that state one which is no part of any request."""
+OTHER_AGES = frozenset(
+    {"adult", "adults", "adolescent", "adolescents", "elderly", "stillbirth", "stillbirths"}
+)
+OTHER_ALGORITHMS = frozenset({"smartva", "tariff", "tariff 2.0", "tariff2", "nbc", "pcva", "physician"})
 INVENTORY_ALGORITHMS = ("eava", "insilicova", "interva")
 """Algorithms that the published inventory knows: an input may hold their records unasked for."""
-
-ICD_10 = re.compile(r"[A-Z]\d\d(\.?\d{1,2})?", re.IGNORECASE)
 
 OK, ABSENT, WRONG, NOT_ASKED = "ok", "missing", "wrong", "not_asked"
 
@@ -56,29 +57,36 @@ def _no_id(records: Records) -> str:
     return "id IS NULL" if records.has_ids else "false"
 
 
-EXCLUDED = ("algorithm_not_requested", "blank_cause", "undetermined_cause", "unmapped_cause")
+REASONS = (
+    ("unreadable_row", f"g.bad = {UNREADABLE}"),
+    ("missing_algorithm", f"a.state = '{ABSENT}'"),
+    ("unknown_algorithm", f"a.state = '{WRONG}'"),
+    ("algorithm_not_requested", f"a.state = '{NOT_ASKED}'"),
+    ("missing_age_group", f"e.state = '{ABSENT}'"),
+    ("unknown_age_group", f"e.state = '{WRONG}'"),
+    ("missing_country", f"c.state = '{ABSENT}'"),
+    ("unknown_country", f"c.state = '{WRONG}'"),
+    ("missing_id", "g.no_id"),
+    ("duplicate_id", "g.duplicate"),
+    ("not_exactly_one_cause", f"g.bad = {NOT_ONE_CAUSE}"),
+    ("blank_cause", "t.treatment = 'blank'"),
+    ("stillbirth", "t.treatment = 'stillbirth'"),
+    ("undetermined_cause", "t.treatment = 'undetermined'"),
+    ("unmapped_cause", "t.treatment = 'unmapped'"),
+)
+"""Every reason why a record is not used, and its condition in SQL; a record has the first that holds."""
+
+EXCLUDED = ("algorithm_not_requested", "blank_cause", "stillbirth", "undetermined_cause", "unmapped_cause")
 """Reasons of records that are in order and yet not calibrated; all other reasons are of records set aside."""
 
 
 def _judged(place: str) -> str:
+    reason = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition in REASONS)
     return f"""CREATE TEMP TABLE judged AS
         SELECT *, CASE WHEN reason IS NULL THEN 'used' WHEN reason IN {EXCLUDED} THEN 'excluded'
                   ELSE 'rejected' END AS disposition
         FROM (SELECT p.stratum, a.name AS algorithm, g.cause AS label, t.cause, t.treatment, g.age_group, g.n,
-            CASE WHEN g.bad = {UNREADABLE} THEN 'unreadable_row'
-                 WHEN a.state = '{ABSENT}' THEN 'missing_algorithm'
-                 WHEN a.state = '{WRONG}' THEN 'unknown_algorithm'
-                 WHEN a.state = '{NOT_ASKED}' THEN 'algorithm_not_requested'
-                 WHEN e.state = '{ABSENT}' THEN 'missing_age_group'
-                 WHEN e.state = '{WRONG}' THEN 'unknown_age_group'
-                 WHEN c.state = '{ABSENT}' THEN 'missing_country'
-                 WHEN c.state = '{WRONG}' THEN 'unknown_country'
-                 WHEN g.no_id THEN 'missing_id'
-                 WHEN g.duplicate THEN 'duplicate_id'
-                 WHEN g.bad = {NOT_ONE_CAUSE} THEN 'not_exactly_one_cause'
-                 WHEN t.treatment = 'blank' THEN 'blank_cause'
-                 WHEN t.treatment = 'undetermined' THEN 'undetermined_cause'
-                 WHEN t.treatment = 'unmapped' THEN 'unmapped_cause' END AS reason
+            CASE {reason} END AS reason
         FROM groups g
         JOIN algorithm_label a ON a.code = g.algorithm
         JOIN age_group_label e ON e.code = g.age_group
@@ -113,13 +121,18 @@ def _algorithm(label: str | None, reading: Reading) -> tuple[str, str]:
     name = one_name(label)
     if name in reading.algorithms:
         return name, OK
-    return (name, NOT_ASKED) if name in INVENTORY_ALGORITHMS else (UNKNOWN, WRONG)
+    if name in INVENTORY_ALGORITHMS:
+        return name, NOT_ASKED
+    return (ELSEWHERE if name in OTHER_ALGORITHMS else UNKNOWN), WRONG
 
 
 def _age_group(label: str | None) -> tuple[str, str]:
     if label is None:
         return UNKNOWN, ABSENT
-    return (normal(label), OK) if normal(label) in AGE_GROUPS else (UNKNOWN, WRONG)
+    name = normal(label)
+    if name in AGE_GROUPS:
+        return name, OK
+    return (ELSEWHERE if name in OTHER_AGES else UNKNOWN), WRONG
 
 
 def _country(label: str | None) -> tuple[str, str]:
@@ -143,12 +156,17 @@ def _places(records: Records, reading: Reading) -> None:
     for codes in found:
         values = [ages[codes[0]], countries[codes[1]]]
         values += [written[c][n] for c, n in zip(columns[2:], codes[2:], strict=True)]
-        if UNKNOWN in values[:2]:
-            values = [UNKNOWN] * len(values)
+        if not _is_placed(values):
+            values = [*values[:2], *([UNKNOWN] * len(values[2:]))]
         names = ("age_group", "country", *reading.columns.strata)
         rows.append([*codes, stratum_key(dict(zip(names, values, strict=True))), *values])
     titles = [*columns, "stratum", *(f"{column}_value" for column in columns)]
     records.lookup("place", titles, rows)
+
+
+def _is_placed(values: Sequence[str]) -> bool:
+    """Whether age group and country, the first two values, are those of a stratum."""
+    return not {UNKNOWN, ELSEWHERE} & set(values[:2])
 
 
 def values_of(labels: Sequence[str | None]) -> list[str]:
@@ -158,10 +176,16 @@ def values_of(labels: Sequence[str | None]) -> list[str]:
 
 
 def stratum_key(values: Mapping[str, str]) -> str:
-    """The text key of a stratum: age_group=neonate/country=Mali/province=Kayes, or "(unknown)"."""
-    if UNKNOWN in (values["age_group"], values["country"]):
+    """The text key of a stratum: age_group=neonate/country=Mali/province=Kayes.
+
+    Where age group or country is not known, it says of the two what is known and nothing else; "(unknown)"
+    where neither is.
+    """
+    place = [values["age_group"], values["country"]]
+    if place == [UNKNOWN, UNKNOWN]:
         return UNKNOWN
-    return "/".join(f"{_escaped(name)}={_escaped(value)}" for name, value in values.items())
+    named = values if _is_placed(place) else dict(zip(("age_group", "country"), place, strict=True))
+    return "/".join(f"{_escaped(name)}={_escaped(value)}" for name, value in named.items())
 
 
 def _escaped(text: str) -> str:
@@ -195,10 +219,18 @@ def unknown_label(column: str, label: str, known: Iterable[str]) -> str:
 def unmapped_label(label: str, causes: CauseList) -> str:
     """What is wrong with a cause that maps to nothing, with the nearest known names."""
     sentence = f"{show(label)} is not a known cause of age group {causes.age_group}"
+    if code_range(label):
+        return (
+            f"{sentence}; it looks like an ICD-10 code: say in cause_labels which codes or ranges mean which "
+            "broad cause"
+        )
+    near = ", ".join(show(name) + _meaning(name, causes) for name in causes.nearest(label))
     other = other_age_group(label, causes.age_group)
-    if other:
-        return f"{sentence}; it belongs to age group {other}: is the age group right?"
-    if ICD_10.fullmatch(label.strip()):
-        return f"{sentence}; it looks like an ICD-10 code: give a study_cause_map, or VA cause names"
-    near = ", ".join(show(name) for name in causes.nearest(label))
-    return sentence + (f"; nearest known: {near}" if near else "")
+    elsewhere = f"; it is a cause of age group {other}" if other else ""
+    return sentence + (f"; nearest known: {near}" if near else "") + elsewhere
+
+
+def _meaning(name: str, causes: CauseList) -> str:
+    """The broad cause of a known name, in brackets, where it is another."""
+    broad = causes.known[name]
+    return "" if normal(broad) == normal(name) else f" ({broad})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from tasks.ingest.judge import UNKNOWN, values_of
 from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import Records
 from tasks.ingest.tables import MAX_MEMBERS
+from tasks.results import MANY_SET_ASIDE
 from tasks.terms import AGE_GROUPS, ALIASES, BROAD_CAUSES, MAX_LABELS, alias_note, amount, normal, show
 
 COVERED = 0.9
@@ -32,6 +34,29 @@ MAIN_CAUSES: Mapping[str, tuple[str, ...]] = {
     "child": ("pneumonia", "diarrhea"),
 }
 """Causes of which some deaths are expected in any population of the age group."""
+
+
+def notes_on_fates(table: pa.Table) -> list[str]:
+    """Many records set aside, then stillbirths; table: the records of a tabulation."""
+    rows = [row for row in table.to_pylist() if row["reason"] != "algorithm_not_requested"]
+    received = sum(row["records"] for row in rows)
+    why: Counter[str] = Counter()
+    for row in rows:
+        if row["disposition"] == "rejected" or row["reason"] == "stillbirth":
+            why[row["reason"]] += row["records"]
+    stillbirths = why.pop("stillbirth", 0)
+    notes, rejected = [], why.total()
+    if rejected > MANY_SET_ASIDE * received:
+        each = ", ".join(f"{reason.replace('_', ' ')} {n:,}" for reason, n in why.most_common())
+        share = f"{rejected:,} of {received:,} records ({rejected / received:.0%})"
+        notes.append(f"{share} are set aside and in no result: {each}")
+    if stillbirths:
+        are = "is" if stillbirths == 1 else "are"
+        notes.append(
+            f"{amount(stillbirths, 'record')} of stillbirths {are} left out: they are no deaths of an age "
+            "group; stillbirths: other counts them as other, as the published package does"
+        )
+    return notes
 
 
 def notes_on_records(records: Records, causes: pa.Table, reading: Reading) -> list[str]:
@@ -71,7 +96,7 @@ def _coverage(records: Records, reading: Reading) -> Iterator[str]:
         JOIN (SELECT DISTINCT stratum, age_group_value, country_value FROM place) USING (stratum)
         GROUP BY ALL ORDER BY ALL"""
     ):
-        if UNKNOWN not in (age_group, country):
+        if age_group in AGE_GROUPS and country != UNKNOWN:
             seen.setdefault((age_group, country), []).append((members, deaths))
     for (age_group, country), parts in seen.items():
         total = sum(deaths for _, deaths in parts)

@@ -17,7 +17,7 @@ from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import ROW_BITS, Records
 from tasks.ingest.repeats import repeated_counts, same_tables
 from tasks.sources import OPEN_QUOTE, THOUSANDS
-from tasks.terms import AGE_GROUPS, MAX_LABELS, CauseList, amount, show
+from tasks.terms import AGE_GROUPS, MAX_LABELS, CauseList, amount, other_age_group, show
 
 FIRST_ROWS = 5
 _ROW_MASK = (1 << ROW_BITS) - 1
@@ -144,10 +144,33 @@ class Problems:
             f" (known causes: vacal causes {' or '.join(self._causes)})" if treatment == "unmapped" else ""
         )
         if self._labels("cause", f"treatment = '{treatment}'", self._cause):
+            self._found += self._doubts() if treatment == "unmapped" else []
+            meaning = "to have labels of another list mean a broad cause, name them in cause_labels; "
             self._found.append(
-                f"to leave {treatment} causes out, counted and reported, set {treatment}_causes: exclude"
+                (meaning if treatment == "unmapped" and self._reading.study_cause_map is None else "")
+                + f"to leave {treatment} causes out, counted and reported, set {treatment}_causes: exclude"
                 + known
             )
+
+    def _doubts(self) -> list[str]:
+        """Doubts of an age group most of whose labels are of the other one's list."""
+        if self._reading.study_cause_map is not None:
+            return []
+        texts, found = self._records.codes["cause"].labels, []
+        for age_group, causes in self._causes.items():
+            seen = self._records.rows(
+                f"SELECT DISTINCT cause FROM seen_groups WHERE age_group_name = '{age_group}'"
+            )
+            labels = [text for (code,) in seen if (text := texts[code])]
+            others = [group for label in labels if (group := other_age_group(label, age_group))]
+            own = sum(causes.match(label).treatment == "mapped" for label in labels)
+            if len(others) > max(len(labels) / 2, own):
+                found.append(
+                    f"{len(others)} of {amount(len(labels), 'cause label')} of age group {age_group} "
+                    f"{'belongs' if len(others) == 1 else 'belong'} to age group {others[0]}: is the age "
+                    "group right?"
+                )
+        return found
 
     def _cause(self, age_group: str, label: str) -> str:
         causes = self._causes[age_group]

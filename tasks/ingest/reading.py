@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tasks.sources import Addresses
@@ -35,8 +35,8 @@ class Reading:
     """How one input is read and tabulated.
 
     Deaths are at `uri` or written as `counts` {algorithm: {cause: deaths}}. `study_cause_map`: study cause ->
-    broad cause. `not_calibrated`: causes that the user names as not to be calibrated; None: nobody named any.
-    `aliases`: other spellings of algorithms that the user wrote.
+    broad cause. `cause_labels`: by age group, label -> broad cause. `not_calibrated`: causes that the user names
+    as not to be calibrated; None: nobody named any. `aliases`: other spellings of algorithms that the user wrote.
     """
 
     age_group: Part
@@ -48,6 +48,8 @@ class Reading:
     layout: Literal["records", "matrix", "counts"] = "records"
     columns: Columns = Columns()
     study_cause_map: Mapping[str, str] | None = None
+    cause_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    stillbirths: Literal["exclude", "other"] = "exclude"
     not_calibrated: tuple[str, ...] | None = None
     aliases: tuple[str, ...] = ()
     bad_records: Literal["refuse", "reject"] = "refuse"

@@ -81,7 +81,9 @@ def _received(records: Records, reading: Reading) -> pa.Table:
 
 def _strata(records: Records, reading: Reading) -> pa.Table:
     asked = f"""SELECT p.stratum, r.id, a.name, r.n FROM records r JOIN place p USING ({_using(reading)})
-        JOIN algorithm_label a ON a.code = r.algorithm WHERE a.state = '{OK}'"""
+        JOIN algorithm_label a ON a.code = r.algorithm
+        LEFT JOIN treatment t ON t.age_group = r.age_group AND t.label = r.cause
+        WHERE a.state = '{OK}' AND t.treatment IS DISTINCT FROM 'stillbirth'"""
     if records.has_ids:
         _see(records, reading, asked)
         deaths = "SELECT stratum, sum(deaths)::BIGINT AS deaths FROM seen GROUP BY stratum"
@@ -114,7 +116,8 @@ def _causes(records: Records) -> pa.Table:
     found = records.rows(
         """SELECT e.name, algorithm, label, cause, treatment, sum(n)::BIGINT AS records FROM judged
         JOIN age_group_label e ON e.code = judged.age_group
-        WHERE disposition = 'used' OR reason IN ('blank_cause', 'undetermined_cause', 'unmapped_cause')
+        WHERE disposition = 'used'
+           OR reason IN ('blank_cause', 'stillbirth', 'undetermined_cause', 'unmapped_cause')
         GROUP BY ALL HAVING sum(n) > 0 ORDER BY e.name, algorithm, records DESC, label"""
     )
     rows: dict[tuple[Any, ...], int] = {}

@@ -30,13 +30,13 @@ from tasks.ingest.columns import (
     whole_numbers,
 )
 from tasks.ingest.judge import judge
-from tasks.ingest.notes import notes_on_records
+from tasks.ingest.notes import notes_on_fates, notes_on_records
 from tasks.ingest.problems import Problems, nothing_to_use
 from tasks.ingest.reading import Part, Reading
 from tasks.ingest.reduce import MAX_DISTINCT, MEMORY, Records, TooManyValues
 from tasks.ingest.tables import Tabulation, check_records_add_up, content_checksum, tables
 from tasks.sources import Batch, FileReader, find_files, inline_batches, row_numbers
-from tasks.terms import AGE_GROUPS, CauseList, amount, nearest, normal, show
+from tasks.terms import AGE_GROUPS, CauseList, amount, is_undetermined, nearest, normal, show
 
 __all__ = ["Tabulation", "check_records_add_up", "tabulate"]
 
@@ -80,7 +80,11 @@ def tabulate(
         if found := found or _only_headers(sources) or nothing_to_use(records, reading):
             raise InputError(found)
         found_tables = tables(records, reading)
-        notes = _notes(sources, reading) + notes_on_records(records, found_tables["causes"], reading)
+        notes = [
+            *notes_on_fates(found_tables["records"]),
+            *_notes(sources, reading),
+            *notes_on_records(records, found_tables["causes"], reading),
+        ]
         tabulation = _tabulation(found_tables, sources, reading, notes)
     check_records_add_up(tabulation)
     read, received = (
@@ -107,7 +111,16 @@ def _room() -> Iterator[None]:
 def _cause_lists(reading: Reading, broad_causes: Mapping[str, Sequence[str]] | None) -> dict[str, CauseList]:
     ages = [reading.age_group.text] if reading.age_group.text else list(AGE_GROUPS)
     given = broad_causes or {}
-    return {age: CauseList(age, reading.study_cause_map, given.get(age)) for age in ages}
+    return {
+        age: CauseList(
+            age,
+            reading.study_cause_map,
+            given.get(age),
+            reading.cause_labels.get(age, {}),
+            reading.stillbirths,
+        )
+        for age in ages
+    }
 
 
 def _unknown_names(reading: Reading, causes: Mapping[str, CauseList]) -> list[str]:
@@ -119,12 +132,33 @@ def _unknown_names(reading: Reading, causes: Mapping[str, CauseList]) -> list[st
         for study, cause in (reading.study_cause_map or {}).items()
         if normal(cause) not in broad
     ]
+    problems += _unknown_meanings(reading, causes)
     known = broad | {normal(name): name for each in causes.values() for name in each.known.values()}
     return problems + [
         f"do_not_calibrate: {show(name)} is no cause of age group {ages}{_near(name, known)}"
         for name in reading.not_calibrated or ()
         if normal(name) not in known
     ]
+
+
+def _unknown_meanings(reading: Reading, causes: Mapping[str, CauseList]) -> list[str]:
+    """Broad causes that `cause_labels` names and that an age group of the request does not have."""
+    found = []
+    for age_group, known in causes.items():
+        broad = {normal(cause): cause for cause in known.broad}
+        for label, cause in reading.cause_labels.get(age_group, {}).items():
+            if normal(cause) not in broad and not is_undetermined(cause):
+                elsewhere = [age for age in causes if normal(cause) in map(normal, causes[age].broad)]
+                hint = (
+                    f"; give each age group a map of its own: {{{elsewhere[0]}: {{...}}, ...}}"
+                    if elsewhere
+                    else _near(cause, broad)
+                )
+                found.append(
+                    f"cause_labels: {show(label)} is said to mean {show(cause)}, which is no broad cause of "
+                    f"age group {age_group}{hint}"
+                )
+    return found
 
 
 def _near(name: str, known: Mapping[str, str]) -> str:

@@ -12,11 +12,11 @@ import os
 import re
 import subprocess
 import tarfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+import httpx
 
 from tasks.errors import InventoryError
 from tasks.matrices.model import Inventory
@@ -100,13 +100,13 @@ def newest_version() -> str | None:
     """
     found, failures = [], []
     for repository in r_sources().repositories:
-        opener, base = _opener(repository)
+        base, login = _without_login(repository)
         address = f"{base}/src/contrib/PACKAGES.gz"
         try:
-            with opener.open(address, timeout=_TIMEOUT) as answer, gzip.open(answer) as file:
+            with gzip.open(io.BytesIO(_get(address, login, _UNPACKED_LIMIT))) as file:
                 listed = _at_most(file, _UNPACKED_LIMIT, address).decode(errors="replace")
-        except (OSError, EOFError, ValueError) as problem:
-            failures.append(f"{address}: {getattr(problem, 'reason', problem)}")
+        except (httpx.HTTPError, OSError, EOFError, ValueError) as problem:
+            failures.append(f"{address}: {_why(problem)}")
             continue
         found.append(re.search(r"^Package: vacalibration\n(?:.+\n)*?Version: *(\S+)", listed, re.MULTILINE))
     if not found:
@@ -116,7 +116,7 @@ def newest_version() -> str | None:
 
 
 def version_order(version: str) -> tuple[int, ...]:
-    """Sorts versions of R packages as R does: 2.10 comes after 2.9."""
+    """Sorts versions of R packages as R does: 2.10 comes after 2.9, and 2.2.0 after 2.2."""
     return tuple(map(int, re.split("[.-]", version)))
 
 
@@ -125,42 +125,67 @@ def _download(version: str, repositories: list[str]) -> tuple[bytes, str]:
     name = f"vacalibration_{version}.tar.gz"
     failures = []
     for repository in repositories:
+        base, login = _without_login(repository)
         for folder in ("src/contrib", "src/contrib/Archive/vacalibration"):
-            opener, base = _opener(repository)
             address = f"{base}/{folder}/{name}"
             try:
-                with opener.open(address, timeout=_TIMEOUT) as answer:
-                    return _at_most(answer, _ARCHIVE_LIMIT, address), address
-            except urllib.error.HTTPError as problem:
-                failures.append(f"{address}: {problem.code} {problem.reason}")
-            except (OSError, ValueError) as problem:
-                failures.append(f"{address}: {getattr(problem, 'reason', problem)}")
-                if not address.startswith("file:"):
-                    break  # a repository that does not answer will not answer for its archive either
+                return _get(address, login, _ARCHIVE_LIMIT), address
+            except (httpx.HTTPStatusError, FileNotFoundError) as problem:
+                failures.append(f"{address}: {_why(problem)}")
+            except (httpx.HTTPError, OSError, ValueError) as problem:
+                failures.append(f"{address}: {_why(problem)}")
+                break  # a repository that does not answer will not answer for its archive either
     tried = "; ".join(failures)
     raise DownloadError(f"vacalibration {version} could not be downloaded ({tried}). {THREE_WAYS}")
 
 
-def _opener(repository: str) -> tuple[urllib.request.OpenerDirector, str]:
-    """What opens addresses of a repository, and its address without the user and password it may hold.
-
-    The password is given only to the repository that asks for it, not to where it may redirect.
-    """
+def _without_login(repository: str) -> tuple[str, tuple[str, str] | None]:
+    """A repository's address without the user and password that it may hold, and these."""
     parts = urlsplit(repository)
     base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    if parts.username:
-        passwords.add_password(None, base, unquote(parts.username), unquote(parts.password or ""))
-    return urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords)), base
+    return base, (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+
+
+def _get(address: str, login: tuple[str, str] | None, limit: int) -> bytes:
+    """The bytes of a file of a repository, which may be a local folder (file://).
+
+    The login is not sent on to another host to which the repository may redirect. Raises httpx.HTTPError,
+    OSError, or ValueError for an address that cannot be one.
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        with Path(unquote(parts.path)).open("rb") as file:
+            return _at_most(file, limit, address)
+    with (
+        httpx.Client(auth=login, timeout=_TIMEOUT, follow_redirects=True) as client,
+        client.stream("GET", address, headers={"Accept-Encoding": "identity"}) as answer,
+    ):
+        answer.raise_for_status()
+        data = bytearray()
+        for piece in answer.iter_raw():  # as stored: a server may take .gz for an encoding on the way
+            data += piece
+            _refuse_large(len(data), limit, address)
+        return bytes(data)
+
+
+def _why(problem: Exception) -> str:
+    """What went wrong, in a few words and without the address."""
+    if isinstance(problem, httpx.HTTPStatusError):
+        return f"{problem.response.status_code} {problem.response.reason_phrase}"
+    return getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
 
 
 def _at_most(file: IO[bytes] | gzip.GzipFile, limit: int, what: str) -> bytes:
     data = file.read(limit + 1)
-    if len(data) > limit:
+    _refuse_large(len(data), limit, what)
+    return data
+
+
+def _refuse_large(size: int, limit: int, what: str) -> None:
+    if size > limit:
         raise InventoryError(
             f"{what} is larger than {limit // 2**20} MB, which no version of the inventory is"
         )
-    return data
 
 
 def _data_file(archive: bytes) -> bytes:

@@ -12,6 +12,7 @@ from tasks.matrices.model import Inventory, Matrix, MatrixEntry, MatrixType, mea
 from tasks.matrices.published import PUBLISHED_VERSION, THREE_WAYS, champs_inventory
 from tasks.matrices.rda import read_installed
 from tasks.matrices.read import read_inventory, stored_inventory
+from tasks.roots import require_allowed
 from tasks.settings import settings
 from tasks.terms import resolve_country
 
@@ -48,6 +49,7 @@ def load_inventory(source: str = PUBLISHED_SOURCE) -> Inventory:
     if source == ILLUSTRATIVE:
         return illustrative_inventory()
     if source != PUBLISHED_SOURCE:
+        require_allowed(source, "input")
         return read_inventory(source)
     for _, find in _PLACES:
         if inventory := find():

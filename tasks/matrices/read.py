@@ -65,7 +65,7 @@ def _stored(data: bytes) -> Inventory | None:
     try:
         return read_stored(pq.read_table(io.BytesIO(data)))
     except pa.ArrowException as problem:
-        raise InventoryError(f"this is not a Parquet file that can be read: {problem}") from problem
+        raise InventoryError("this is not a Parquet file that can be read") from problem
 
 
 def _own(entries: tuple[Matrix, ...], name: str) -> Inventory:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tasks.errors import InputError
 from tasks.matrices.model import MATRIX_TYPES, Matrix
 from tasks.sources import THOUSANDS, Table, decimals, read_table, row_numbers
-from tasks.terms import AGE_GROUPS, resolve_country
+from tasks.terms import AGE_GROUPS, ALIASES, resolve_country, show
 
 REQUIRED = ("type", "algorithm", "champs_cause", "va_cause", "value")
 OPTIONAL = ("age_group", "country", "sample")
@@ -78,7 +78,7 @@ def read_json(data: bytes) -> pd.DataFrame:
     try:
         rows = json.loads(data)
     except ValueError as problem:
-        raise InputError(f"this is not a json file that can be read: {problem}") from problem
+        raise InputError("this is not a JSON file that can be read") from problem
     if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
         raise InputError(
             "matrices in JSON are a list of objects, one a cell, with the columns of the long table"
@@ -92,9 +92,11 @@ def from_frame(frame: pd.DataFrame) -> tuple[Matrix, ...]:
     """The matrices in a long table; raises InputError with everything that is wrong with it."""
     missing = [name for name in REQUIRED if name not in frame]
     unknown = [str(name) for name in frame.columns if name not in (*REQUIRED, *OPTIONAL)]
+    if len(missing) == len(REQUIRED):
+        raise InputError(f"is no table of matrices: row 1 must name its columns {', '.join(REQUIRED)}")
     problems = [f"column {name!r} is missing" for name in missing]
     problems += [
-        f"column {name!r} is not known; known are {', '.join((*REQUIRED, *OPTIONAL))}" for name in unknown
+        f"column {show(name)} is not known; known are {', '.join((*REQUIRED, *OPTIONAL))}" for name in unknown
     ]
     if not problems and frame.empty:
         problems.append("the table has no rows")
@@ -115,6 +117,7 @@ def _tidy(frame: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
     for name in _TEXT:
         given = frame[name] if name in frame else pd.Series([""] * len(frame))
         tidy[name] = given.fillna("").astype(str).str.strip().to_numpy()
+    tidy["algorithm"] = tidy["algorithm"].map(lambda name: ALIASES.get(name.lower(), name))
     numbers = _numbers(frame["value"])
     tidy["value"] = numbers
     _note(problems, ~(tidy["value"] >= 0) | (tidy["value"] == np.inf), "value must be a number of 0 or more")

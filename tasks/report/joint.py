@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.report.tables import Table
+from tasks.report.tables import PageTable
 from tasks.results import ALL, DIVERGENT
 from tasks.terms import NOTHING, Words
 from tasks.view import View
@@ -15,14 +15,15 @@ SHARE = 0.2
 """Share of deaths for which the spread between strata is told."""
 
 
-def joint_fits(view: View, say: Words) -> list[Table]:
-    """One row a joint fit; none where the run has none."""
+def joint_fits(view: View) -> list[PageTable]:
+    """One row per joint fit; none where the run has none."""
     if not view.has_table("joint_fits"):
         return []
+    say = view.say
     fits = view.results.table("joint_fits").to_pylist()
     names = ("joint_fit", "algorithm", "strata", "rhat", "ess", "divergences", "phi", "spread")
     return [
-        Table(
+        PageTable(
             say("report.joint_fits"),
             [say(f"columns.{name}") for name in names],
             [_row(fit, view.columns, say) for fit in fits],
@@ -40,7 +41,7 @@ def _row(fit: Mapping[str, Any], columns: Sequence[str], say: Words) -> list[str
     phi = [fit[f"phi_{end}"] for end in ("mean", "q025", "q975")]
     spread = [_spread(value) for value in phi]
     return [
-        ", ".join([fit["country"], group, *where]),
+        ", ".join([say.country(fit["country"]), group, *where]),
         say.algorithm(fit["algorithm"]),
         say.number(fit["strata"]),
         " / ".join(say.decimal(fit[f"rhat_{of}"], 3) for of in ("nation", "strata")),

@@ -8,15 +8,16 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from tasks.report.tables import Table
-from tasks.results import DISPOSITIONS, ENSEMBLE, split_flags
+from tasks.report.tables import PageTable
+from tasks.results import DISPOSITIONS, split_flags
 from tasks.terms import FLAGS, NOTHING, Words
 from tasks.verdict import VERDICTS, reasons_in_short
-from tasks.view import Unit, View, records_by
+from tasks.view import Result, Unit, View, records_by
 
 
-def records(view: View, say: Words) -> Table:
+def records(view: View) -> PageTable:
     """Records accounted for, by age group and algorithm."""
+    say = view.say
     wide = records_by(view, "age_group", "algorithm")
     head = [
         say("columns.algorithm"), say("report.records_received"), *(say(f"dispositions.{d}") for d in
@@ -29,11 +30,12 @@ def records(view: View, say: Words) -> Table:
         ]
         for (age_group, algorithm), *counts in wide.itertuples()
     ]
-    return Table(say("figures.records_title"), head, rows, frozenset(range(1, 6)))
+    return PageTable(say("figures.records_title"), head, rows, frozenset(range(1, 6)))
 
 
-def records_left_out(view: View, say: Words) -> Table:
+def records_left_out(view: View) -> PageTable:
     """Why records were not used."""
+    say = view.say
     wanted = ["algorithm", "disposition", "reason"]
     frame = view.records
     frame = frame[frame["disposition"] != "used"].fillna({"reason": "unknown"})
@@ -49,11 +51,12 @@ def records_left_out(view: View, say: Words) -> Table:
         if count
     ]
     head = [say(f"columns.{name}") for name in ("algorithm", "status", "reason", "records")]
-    return Table(say("report.records_why"), head, rows, frozenset((3,)))
+    return PageTable(say("report.records_why"), head, rows, frozenset((3,)))
 
 
-def caveats(view: View, say: Words) -> Table:
+def caveats(view: View) -> PageTable:
     """The flags that results carry: how many, and what each means for the reader."""
+    say = view.say
     counts: Counter[str] = Counter()
     raised = view.counts("flags")
     for text, number in raised.items():
@@ -65,12 +68,13 @@ def caveats(view: View, say: Words) -> Table:
         if counts[flag]
     ]
     head = [say("columns.flag"), say("columns.results"), say("columns.meaning")]
-    return Table(say("report.caveats"), head, rows, frozenset((1,)))
+    return PageTable(say("report.caveats"), head, rows, frozenset((1,)))
 
 
-def failures(view: View, at_most: int, say: Words) -> Table:
+def failures(view: View, at_most: int) -> PageTable:
     """Results that are missing, and why."""
-    names = {unit.stratum: unit.label(say) for unit in view.strata}
+    say = view.say
+    names = {unit.stratum: unit.label for unit in view.strata}
     rows = [
         [
             names[fit["stratum"]],
@@ -81,46 +85,48 @@ def failures(view: View, at_most: int, say: Words) -> Table:
         for fit in view.missing.slice(0, at_most).to_pylist()
     ]
     head = [say(f"columns.{name}") for name in ("stratum", "algorithm", "status", "reason")]
-    return Table(say("report.failures"), head, rows)
+    return PageTable(say("report.failures"), head, rows)
 
 
-def fits(view: View, units: Sequence[Unit], at_most: int, say: Words) -> Table:
+def fits(view: View, units: Sequence[Unit], at_most: int) -> PageTable:
     """Diagnostics of fits, the worst verdicts first."""
-    found = [
-        (VERDICTS.index(view.verdict(unit, a)), unit, a)
-        for unit in units
-        for a in view.algorithms
-        if view.fit(unit, a)
-    ]
-    found.sort(key=lambda entry: -entry[0])
+    say = view.say
+    found = [result for unit in units for result in unit.results]
+    found.sort(key=lambda result: -VERDICTS.index(result.verdict))
+    shown = found[:at_most]
     names = ("stratum", "algorithm", "verdict", "deaths", "lambda", "rhat", "ess", "sampler", "reasons")
-    rows = [_fit_row(view, unit, algorithm, say) for _, unit, algorithm in found[:at_most]]
-    verdicts = [view.verdict(unit, algorithm) for _, unit, algorithm in found[:at_most]]
     head = [say(f"columns.{name}") for name in names]
-    totals = any(unit.is_total for _, unit, _ in found[:at_most])
-    note = say("report.fits_totals") if totals else ""
-    return Table(say("report.fits"), head, rows, frozenset((3, 4, 5, 6)), verdicts, note=note)
+    note = say("report.fits_totals") if any(result.unit.is_total for result in shown) else ""
+    return PageTable(
+        say("report.fits"),
+        head,
+        [_fit_row(result) for result in shown],
+        frozenset((3, 4, 5, 6)),
+        [result.verdict for result in shown],
+        note=note,
+    )
 
 
-def _fit_row(view: View, unit: Unit, algorithm: str, say: Words) -> list[str]:
-    fit = view.fit(unit, algorithm)
-    pooled = algorithm == ENSEMBLE and "deaths" in fit  # every death as often as there are algorithms
+def _fit_row(result: Result) -> list[str]:
+    say, unit, fit = result.view.say, result.unit, result.fit
+    pooled = result.is_ensemble and "deaths" in fit  # every death as often as there are algorithms
     ess = [value for value in (fit.get("ess_bulk"), fit.get("ess_tail")) if value is not None]
     return [
-        unit.short(say) if len(view.countries) == 1 else unit.label(say),
-        say.algorithm(algorithm),
-        say(f"verdicts_short.{view.shown_verdict(unit, algorithm)}"),
+        unit.short if len(result.view.countries) == 1 else unit.label,
+        result.name,
+        say(f"verdicts_short.{result.shown}"),
         NOTHING if pooled else say.number(fit.get("deaths", fit.get("weight"))),
         say.decimal(fit.get("lambda"), 2),
         say.decimal(fit.get("rhat"), 3),
         say.number(min(ess, default=None)),
         fit.get("sampler") or NOTHING,
-        say.series(reasons_in_short(fit.get("verdict_codes") or "", say)) or NOTHING,
+        say.series(reasons_in_short(result.codes, say)) or NOTHING,
     ]
 
 
-def options(view: View, say: Words) -> Table:
-    """The request as it was run, one row an option, in the order in which one would say them."""
+def options(view: View) -> PageTable:
+    """The request as it was run, one row per option, in the order in which one would say them."""
+    say = view.say
     order = {name: place for place, name in enumerate(say.section("options"))}
     shown = [
         (key, value)
@@ -131,16 +137,17 @@ def options(view: View, say: Words) -> Table:
     ]
     shown.sort(key=lambda option: order.get(option[0].partition(".")[0], len(order)))
     rows = [[_option(key, say), value] for key, value in shown]
-    return Table(say("report.asked"), [say("columns.option"), say("columns.value")], rows)
+    return PageTable(say("report.asked"), [say("columns.option"), say("columns.value")], rows)
 
 
-def rules(view: View, say: Words) -> Table:
+def rules(view: View) -> PageTable:
     """The rules of the verdict as this run used them."""
+    say = view.say
     used = (
         (view.manifest.get("request") or {}).get("verdict_rules") or view.manifest.get("verdict_rules") or {}
     )
     rows = [[_rule(key, say), _severity(value, say)] for key, value in _flat(used)]
-    return Table(say("report.rules"), [say("columns.option"), say("columns.value")], rows)
+    return PageTable(say("report.rules"), [say("columns.option"), say("columns.value")], rows)
 
 
 def _option(path: str, say: Words) -> str:
@@ -164,21 +171,23 @@ def _severity(value: str, say: Words) -> str:
     return say("rule_names.ignore") if value == "ignore" else say.section("verdicts_short").get(value, value)
 
 
-def files(view: View, say: Words) -> Table:
+def files(view: View) -> PageTable:
     """Files of the run with their checksums."""
+    say = view.say
     rows = [[file["path"], say.number(file["bytes"]), file["sha256"]] for file in view.manifest["files"]]
     head = [say("columns.source"), say("columns.size"), say("columns.checksum")]
-    return Table(say("report.files"), head, rows, frozenset((1,)))
+    return PageTable(say("report.files"), head, rows, frozenset((1,)))
 
 
-def sources(view: View, at_most: int, say: Words) -> Table:
+def sources(view: View, at_most: int) -> PageTable:
     """Input files with their checksums."""
+    say = view.say
     rows = [
         [str(source["uri"]), say.number(source.get("bytes")), str(source.get("sha256") or NOTHING)]
         for source in (view.manifest["input"].get("sources") or ())[:at_most]
     ]
     head = [say("columns.source"), say("columns.size"), say("columns.checksum")]
-    return Table(say("report.sources"), head, rows, frozenset((1,)))
+    return PageTable(say("report.sources"), head, rows, frozenset((1,)))
 
 
 def _flat(value: Any, path: str = "") -> Iterable[tuple[str, str]]:

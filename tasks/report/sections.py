@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from markupsafe import Markup
@@ -23,18 +24,19 @@ from tasks.figures import (
 from tasks.report import lists, tables
 from tasks.report.contrasts import contrasts
 from tasks.report.joint import joint_fits
-from tasks.report.tables import Table
-from tasks.results import ENSEMBLE, split_flags
-from tasks.terms import Words
+from tasks.report.tables import PageTable
+from tasks.results import ENSEMBLE, reasons_from_json
 from tasks.verdict import VERDICTS
 from tasks.view import (
     NO_INTERVAL,
     SHOWN,
+    Result,
     Unit,
     View,
+    disagrees,
     ensemble_note,
+    main_results,
     provenance,
-    trusts_interval,
     unit_title,
     warnings,
 )
@@ -47,6 +49,8 @@ WORST = 50  # rows in the list of those not to be published
 FITS = 100
 FAILURES = 100
 SOURCES = 20
+GROUPS = 8  # age groups and countries whose matrices are shown
+MOVED = 0.005  # least change of a fraction that a card names
 USED_MATRICES = 2  # strata up to which matrices as used are shown
 
 CITATIONS = (
@@ -63,7 +67,7 @@ CITATIONS = (
 
 
 @dataclass(frozen=True)
-class Shown:
+class Embedded:
     """A picture in the page: its SVG with ids of its own, and its title."""
 
     title: str
@@ -80,19 +84,19 @@ class Card:
     answer: str
     reasons: Sequence[str]
     contradictions: Sequence[str]
-    table: Table | None
+    table: PageTable | None
     facts: Sequence[str]
-    picture: Shown
+    picture: Embedded
 
 
 @dataclass(frozen=True)
-class Result:
+class ResultDetail:
     """All figures of one algorithm in one unit."""
 
     title: str
     verdict: str
     reasons: Sequence[str]
-    table: Table
+    table: PageTable
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,8 @@ class Detail:
     """A unit with the results of all its algorithms."""
 
     title: str
-    picture: Shown | None
-    results: Sequence[Result]
+    picture: Embedded | None
+    results: Sequence[ResultDetail]
 
 
 class _Pictures:
@@ -110,42 +114,41 @@ class _Pictures:
     def __init__(self) -> None:
         self.count = 0
 
-    def show(self, picture: Picture) -> Shown:
+    def embed(self, picture: Picture) -> Embedded:
         self.count += 1
-        return Shown(picture.title, inline(picture, f"p{self.count}"))
+        return Embedded(picture.title, inline(picture, f"p{self.count}"))
 
-    def all(self, pictures: Iterable[Picture]) -> list[Shown]:
-        return [self.show(picture) for picture in pictures]
+    def all(self, pictures: Iterable[Picture]) -> list[Embedded]:
+        return [self.embed(picture) for picture in pictures]
 
 
-def sections(view: View, say: Words, boundaries: str | None) -> dict[str, Any]:
+def sections(view: View, boundaries: str | None) -> dict[str, Any]:
     """Everything that the page's template shows, by the template's names."""
     pictures = _Pictures()
     main = main_units(view)
-    detailed = _detailed(view, main)
     return {
-        "title": say("report.title", name=view.manifest["name"]),
-        "warnings": warnings(view, say),
-        "summary": summary_sentences(view, say),
-        "counts": [tables.verdict_counts(view, view.strata, say)] if len(view.strata) > 1 else [],
+        "title": view.say("report.title", name=view.manifest["name"]),
+        "warnings": warnings(view),
+        "summary": summary_sentences(view),
+        "counts": [tables.verdict_counts(view, view.strata)] if len(view.strata) > 1 else [],
         "has_ensemble": ENSEMBLE in view.algorithms,
-        "cards": [_card(view, unit, pictures, say) for unit in main],
+        "cards": [_card(unit, pictures) for unit in main],
         "not_shown": len(view.units) - len(main),
-        "options": lists.options(view, say),
-        "records": [t for t in (lists.records(view, say), lists.records_left_out(view, say)) if t.rows],
-        "records_picture": pictures.show(records_picture(view, say)) if len(view.records) else None,
-        "details": [_detail(view, unit, unit not in main, pictures, say) for unit in detailed],
-        "totals": _by_age_group(view, view.totals, say),
-        "contrasts": contrasts(view, say),
-        "strata_pictures": pictures.all(strata_pictures(view, say)),
-        "trends": pictures.all(trend_pictures(view, say)),
-        "maps": pictures.all(map_pictures(view, boundaries, say)) if boundaries else [],
-        **_strata(view, say),
-        **_matrices(view, pictures, say),
-        **_diagnostics(view, say),
-        **_methods(view, say),
+        "options": lists.options(view),
+        "records": [table for table in (lists.records(view), lists.records_left_out(view)) if table.rows],
+        "records_picture": pictures.embed(records_picture(view)) if len(view.records) else None,
+        "details": [_detail(unit, unit not in main, pictures) for unit in _detailed(view, main)],
+        "totals": _by_age_group(view, view.totals),
+        "contrasts": contrasts(view),
+        "strata_pictures": pictures.all(strata_pictures(view)),
+        "trends": pictures.all(trend_pictures(view)),
+        "maps": pictures.all(map_pictures(view, boundaries)) if boundaries else [],
+        **_strata(view),
+        **_matrices(view, pictures),
+        **_diagnostics(view),
+        **_methods(view),
         "citations": CITATIONS,
-        "provenance": _provenance(view, say),
+        "provenance": _provenance(view),
         "verdicts": _verdicts(view),
     }
 
@@ -165,98 +168,100 @@ def main_units(view: View) -> list[Unit]:
     return [unit for unit in same if unit in kept]
 
 
-def summary_sentences(view: View, say: Words) -> list[str]:
+def summary_sentences(view: View) -> list[str]:
     """The run in a few sentences: how many main results may be published."""
-    counts = Counter(view.verdict(unit, view.main(unit)) for unit in view.strata)
-    number = {verdict: say.number(counts[verdict]) for verdict in VERDICTS}
-    sentences = warnings(view, say)
+    say = view.say
+    counts = Counter(unit.verdict for unit in view.strata)
+    number: dict[str, Any] = {verdict: say.number(counts[verdict]) for verdict in VERDICTS}
+    sentences = warnings(view)
     if len(view.strata) > 1:
         counted = say("report.in_brief_counts", number=say.number(len(view.strata)), **number)
-        narrow = ensemble_note(map(view.main, view.strata), say) if counts["publishable"] else []
+        mains = (main.algorithm for main in main_results(view.strata))
+        narrow = ensemble_note(view, mains) if counts["publishable"] else []
         sentences.append(" ".join([counted, *narrow]))
     return sentences
 
 
-def _card(view: View, unit: Unit, pictures: _Pictures, say: Words) -> Card:
-    main = view.main(unit)
-    subtitle = [say("report.deaths_received", number=say.number(unit.deaths))]
-    subtitle += [say("report.main_result", algorithm=say.algorithm(main))] if main else []
+def _card(unit: Unit, pictures: _Pictures) -> Card:
+    say, main = unit.view.say, unit.main
+    subtitle = [say("report.deaths_received", count=unit.deaths)]
+    subtitle += [say("report.main_result", algorithm=main.name)] if main else []
     return Card(
-        unit.label(say),
+        unit.label,
         " ".join(subtitle),
-        view.shown_verdict(unit, main),
-        answer(view, unit, say),
-        tables.reasons(view, unit, main, say) if main else [_no_result(view, unit, say)],
-        disagreements(view, unit, say) if main and _names_disagreement(view, unit, main) else [],
-        tables.brief(view, unit, main, say) if main else None,
-        _facts(view, unit, main, say) if main else [],
-        pictures.show(csmf_picture(view, unit, say)),
+        unit.shown,
+        answer(main) if main else "",
+        main.reasons if main else [_no_result(unit)],
+        disagreements(unit) if main and _names_disagreement(main) else [],
+        tables.brief(main) if main else None,
+        _facts(main) if main else [],
+        pictures.embed(csmf_picture(unit)),
     )
 
 
-def answer(view: View, unit: Unit, say: Words) -> str:
-    """What people die of here and how sure that is: the largest causes of the main result, in a sentence.
+def answer(main: Result) -> str:
+    """What people die of here and how sure that is: the largest causes of a main result, in a sentence.
 
-    A result that is not to be published gives no answer, and that is said.
+    For a result that is not to be published the sentence is that there is no answer.
     """
-    main = view.main(unit)
-    if main is None:
-        return ""
-    if view.verdict(unit, main) == "do_not_publish":
+    say = main.view.say
+    if main.verdict == "do_not_publish":
         return say("report.no_answer")
-    known = [row for row in view.rows(unit, main) if row["mean"]]
+    known = [row for row in main.rows if row["mean"]]
     largest = sorted(known, key=lambda row: -row["mean"])[:LARGEST]
-    text = say.series(_largest(view, row, say) for row in largest)
-    trusted = trusts_interval(view.fit(unit, main))
-    return say("report.answer" if trusted else "report.answer_mean_only", text=text, mark=NO_INTERVAL)
+    text = say.series(_largest(main.view, row) for row in largest)
+    return say("report.answer" if main.trusted else "report.answer_mean_only", text=text, mark=NO_INTERVAL)
 
 
-def _no_result(view: View, unit: Unit, say: Words) -> str:
-    codes = (tables.reasons(view, unit, algorithm, say) for algorithm in view.algorithms)
-    return next(
-        (found[0] for found in codes if found), say("verdict_reasons.no_result", value=say("reasons.unknown"))
-    )
+def _no_result(unit: Unit) -> str:
+    say = unit.view.say
+    unknown = say("verdict_reasons.no_result", value=say("reasons.unknown"))
+    return next((result.reasons[0] for result in unit.results if result.reasons), unknown)
 
 
-def _largest(view: View, row: Mapping[str, Any], say: Words) -> str:
+def _largest(view: View, row: Mapping[str, Any]) -> str:
     """A cause with its share, and that the algorithms disagree on it."""
-    said = f"{say.cause(row['cause'])} {view.marked(row, say)}"
-    disputed = "algorithms_disagree" in split_flags(row["flags"] or "")
-    return f"{said}, {say('report.disputed')}" if disputed else said
+    said = f"{view.say.cause(row['cause'])} {view.marked(row)}"
+    return f"{said}, {view.say('report.disputed')}" if disagrees(row) else said
 
 
-def _facts(view: View, unit: Unit, main: str, say: Words) -> list[str]:
+def _facts(main: Result) -> list[str]:
     """What calibration changed most, and the verdicts of the other algorithms."""
-    rows = [row for row in view.rows(unit, main) if row["mean"] is not None]
-    moved = max(rows, key=lambda row: abs(row["mean"] - row["raw"]))
-    facts = []
-    if abs(moved["mean"] - moved["raw"]) >= 0.005:
-        before, after = say.percent(moved["raw"]), say.percent(moved["mean"])
-        facts.append(say("report.moved_most", cause=say.cause(moved["cause"]), raw=before, mean=after))
+    say = main.view.say
     others = [
-        say.pair(say.algorithm(a), say(f"verdicts.{view.shown_verdict(unit, a)}"))
-        for a in view.algorithms
-        if a != main and view.fit(unit, a)
+        say.pair(other.name, say(f"verdicts.{other.shown}")) for other in main.unit.results if other != main
     ]
-    return [*facts, *([say("report.other_results", text=say.series(others))] if others else [])]
+    return [*_moved_most(main), *([say("report.other_results", text=say.series(others))] if others else [])]
 
 
-def _names_disagreement(view: View, unit: Unit, algorithm: str) -> bool:
+def _moved_most(main: Result) -> list[str]:
+    """The cause whose fraction calibration changed most; none where it moved none, or none was observed."""
+    say = main.view.say
+    moved = [(abs(change), row) for row in main.rows if (change := tables.change(row)) is not None]
+    most, row = max(moved, key=lambda pair: pair[0], default=(0.0, None))
+    if row is None or most < MOVED:
+        return []
+    before, after = say.percent(row["raw"]), say.percent(row["mean"])
+    return [say("report.moved_most", cause=say.cause(row["cause"]), raw=before, mean=after)]
+
+
+def _names_disagreement(result: Result) -> bool:
     """Whether the reasons of a result say that algorithms disagree: the last one then does."""
-    return "algorithms_disagree" in (view.fit(unit, algorithm).get("verdict_codes") or "")
+    return any(reason.rule == "algorithms_disagree" for reason in reasons_from_json(result.codes))
 
 
-def disagreements(view: View, unit: Unit, say: Words) -> list[str]:
+def disagreements(unit: Unit) -> list[str]:
     """For each cause on which the algorithms contradict each other, what each of them says."""
+    view, say = unit.view, unit.view.say
     found: dict[str, list[str]] = {}
     doubtful = set()
-    for algorithm in view.fitted(unit):
-        for row in view.rows(unit, algorithm):
-            share, _ = view.quotable(row, say)
-            by = "ensemble" if algorithm == ENSEMBLE else "algorithm"
-            text = say(f"report.share_by_{by}", share=share, algorithm=say.algorithm(algorithm))
+    for result in unit.fitted:
+        for row in result.rows:
+            share, _ = view.quotable(row)
+            by = "ensemble" if result.is_ensemble else "algorithm"
+            text = say(f"report.share_by_{by}", share=share, algorithm=result.name)
             found.setdefault(row["cause"], []).append(text)
-            doubtful |= {row["cause"]} if "algorithms_disagree" in split_flags(row["flags"] or "") else set()
+            doubtful |= {row["cause"]} if disagrees(row) else set()
     return [
         say("report.disagreement", cause=say.cause(cause), text=say.listing(found[cause]))
         for cause in view.causes([unit])
@@ -270,88 +275,67 @@ def _detailed(view: View, main: Sequence[Unit]) -> list[Unit]:
     return [*main, *others][:DETAILED]
 
 
-def _detail(view: View, unit: Unit, drawn: bool, pictures: _Pictures, say: Words) -> Detail:
+def _detail(unit: Unit, drawn: bool, pictures: _Pictures) -> Detail:
     results = [
-        Result(
-            say.algorithm(algorithm),
-            view.shown_verdict(unit, algorithm),
-            tables.reasons(view, unit, algorithm, say),
-            tables.estimates(view, unit, algorithm, say),
-        )
-        for algorithm in view.algorithms
-        if view.rows(unit, algorithm)
+        ResultDetail(result.name, result.shown, result.reasons, tables.estimates(result))
+        for result in unit.estimated
     ]
-    return Detail(
-        unit_title(unit, say), pictures.show(csmf_picture(view, unit, say)) if drawn else None, results
-    )
+    return Detail(unit_title(unit), pictures.embed(csmf_picture(unit)) if drawn else None, results)
 
 
-def _strata(view: View, say: Words) -> dict[str, Any]:
-    """Tables of strata, one an age group; of too many those with the most deaths and the worst."""
+def _strata(view: View) -> dict[str, Any]:
+    """Tables of strata, one per age group; of too many those with the most deaths and the worst."""
+    say = view.say
     largest = set(sorted(view.strata, key=lambda unit: -unit.deaths)[:OVERVIEW])
-    shown = [unit for unit in view.strata if unit in largest]
     limited = len(view.strata) > OVERVIEW
-    refused = [u for u in view.strata if view.verdict(u, view.main(u)) == "do_not_publish"] if limited else []
+    refused = [unit for unit in view.strata if unit.verdict == "do_not_publish"] if limited else []
     worst = sorted(refused, key=lambda unit: -unit.deaths)[:WORST]
     return {
-        "strata": _by_age_group(view, shown, say),
+        "strata": _by_age_group(view, [unit for unit in view.strata if unit in largest]),
         "strata_limited": say(
             "report.strata_limited", number=say.number(len(view.strata)), shown=say.number(len(largest))
         ) if limited else "",
-        "worst": lists.fits(view, worst, WORST, say) if worst else None,
+        "worst": lists.fits(view, worst, WORST) if worst else None,
         "compare_strata": len(view.strata) > len(view.groups()),
     }  # fmt: skip
 
 
-def _by_age_group(view: View, units: Sequence[Unit], say: Words) -> list[Table]:
-    """Main results of the units, one table an age group: their causes differ."""
+def _by_age_group(view: View, units: Sequence[Unit]) -> list[PageTable]:
+    """Main results of the units, one table per age group: their causes differ."""
     found = []
     for age_group in dict.fromkeys(unit.age_group for unit in units):
         own = [unit for unit in units if unit.age_group == age_group]
-        found.append(tables.overview(view, own, say.or_plain(f"age_groups.{age_group}"), say))
+        found.append(tables.overview(view, own, view.say.or_plain(f"age_groups.{age_group}")))
     return found
 
 
-def _matrices(view: View, pictures: _Pictures, say: Words) -> dict[str, Any]:
+def _matrices(view: View, pictures: _Pictures) -> dict[str, Any]:
     """Matrices: published and used for few strata, else the published ones of each age group and country."""
     used = len(view.strata) <= USED_MATRICES * len(view.groups())
-    first = (
-        view.strata
-        if used
-        else [next(u for u in view.strata if (u.age_group, u.country) == g) for g in _some(view)]
-    )
-    drawn = []
-    for unit in first:
-        for algorithm in view.algorithms:
-            if algorithm != ENSEMBLE:
-                candidates = (
-                    [unit]
-                    if used
-                    else [
-                        u for u in view.strata if (u.age_group, u.country) == (unit.age_group, unit.country)
-                    ]
-                )
-                fitted = next((u for u in candidates if _calibrated(view, u, algorithm)), None)
-                picture = matrix_picture(view, fitted, algorithm, say, used=used) if fitted else None
-                drawn += [picture] if picture else []
+    drawn = [matrix_picture(result, used=used) for result in _with_matrices(view, each=used)]
     text = "report.matrices_text" if view.published_matrices else "report.matrices_text_own"
     return {
-        "matrix_pictures": pictures.all(drawn),
-        "matrices_text": say(text),
-        "matrices_many": "" if used else _lambda_text(view, say),
+        "matrix_pictures": pictures.all(picture for picture in drawn if picture),
+        "matrices_text": view.say(text),
+        "matrices_many": "" if used else _lambda_text(view),
     }
 
 
-def _some(view: View) -> list[tuple[str, str]]:
-    return view.groups()[:8]
+def _with_matrices(view: View, *, each: bool) -> Iterator[Result]:
+    """The calibrated results of each stratum; else one per age group, country and algorithm."""
+    groups = (
+        [[unit] for unit in view.strata]
+        if each
+        else [[unit for unit in view.strata if unit.group == group] for group in view.groups()[:GROUPS]]
+    )
+    for units in groups:
+        for algorithm in view.algorithms:
+            results = (unit.result(algorithm) for unit in units if algorithm != ENSEMBLE)
+            yield from islice((r for r in results if r.fit.get("status") == "calibrated"), 1)
 
 
-def _calibrated(view: View, unit: Unit, algorithm: str) -> bool:
-    return view.fit(unit, algorithm).get("status") == "calibrated"
-
-
-def _lambda_text(view: View, say: Words) -> str:
-    parts = []
+def _lambda_text(view: View) -> str:
+    say, parts = view.say, []
     for algorithm in view.algorithms:
         found = lists.lambdas(view, algorithm)
         if found:
@@ -361,21 +345,20 @@ def _lambda_text(view: View, say: Words) -> str:
     return say("report.matrices_many", text=say.series(parts)) if parts else ""
 
 
-def _diagnostics(view: View, say: Words) -> dict[str, Any]:
-    total = sum(1 for unit in view.units for a in view.algorithms if view.fit(unit, a))
+def _diagnostics(view: View) -> dict[str, Any]:
+    say, total = view.say, sum(len(unit.results) for unit in view.units)
+    limited = say("report.fits_limited", shown=FITS, number=say.number(total))
     return {
-        "caveats": lists.caveats(view, say),
-        "failures": lists.failures(view, FAILURES, say),
-        "joint_fits": joint_fits(view, say),
-        "fits": lists.fits(view, view.units, FITS, say),
-        "fits_limited": say("report.fits_limited", shown=FITS, number=say.number(total))
-        if total > FITS
-        else "",
+        "caveats": lists.caveats(view),
+        "failures": lists.failures(view, FAILURES),
+        "joint_fits": joint_fits(view),
+        "fits": lists.fits(view, view.units, FITS),
+        "fits_limited": limited if total > FITS else "",
     }
 
 
-def _methods(view: View, say: Words) -> dict[str, Any]:
-    request = view.manifest["request"]
+def _methods(view: View) -> dict[str, Any]:
+    say, request = view.say, view.manifest["request"]
     joint = request.get("matrix_sharing") == "joint"
     corrected = request.get("path_correction")
     if corrected is None:
@@ -391,6 +374,6 @@ def _methods(view: View, say: Words) -> dict[str, Any]:
     return {"methods": [say("report.methods_text"), path, sharing], "limits": limits}
 
 
-def _provenance(view: View, say: Words) -> dict[str, Any]:
-    listed = [lists.rules(view, say), lists.sources(view, SOURCES, say), lists.files(view, say)]
-    return {"facts": provenance(view, say), "tables": [table for table in listed if table.rows]}
+def _provenance(view: View) -> dict[str, Any]:
+    listed = [lists.rules(view), lists.sources(view, SOURCES), lists.files(view)]
+    return {"facts": provenance(view), "tables": [table for table in listed if table.rows]}

@@ -18,6 +18,7 @@ from pydantic import (
 from tasks.errors import InputError
 from tasks.request.values import (
     Algorithm,
+    CauseLabels,
     Counts,
     FilesByAlgorithm,
     Texts,
@@ -29,7 +30,7 @@ from tasks.request.values import (
     spelled_aliases,
 )
 from tasks.settings import settings
-from tasks.terms import AgeGroup, resolve_country
+from tasks.terms import AgeGroup, Stillbirths, resolve_country
 from tasks.verdict import VerdictRules
 
 
@@ -150,7 +151,7 @@ class RequestFields(_Part):
     """The fields of a request, each valid by itself, and what is used where a field is empty."""
 
     name: Annotated[
-        str, reported_as("must be letters, digits and single dashes, at most 60, such as moz-2023")
+        str, reported_as("must be letters, digits and single dashes, at most 60, such as moz-2023", text=True)
     ] = Field(
         pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$",
         max_length=60,
@@ -165,7 +166,9 @@ class RequestFields(_Part):
             )
         )
     )
-    country: Annotated[str | ColumnRef, reported_as("must be a country's name or {column: NAME}")] = Field(
+    country: Annotated[
+        str | ColumnRef, reported_as("must be a country's name or {column: NAME}", text=True)
+    ] = Field(
         description=(
             "Country of the deaths (name or ISO 3166 code), or the column that says which. Never "
             "guessed: it chooses the misclassification matrices."
@@ -181,7 +184,19 @@ class RequestFields(_Part):
     matrix: Matrix = Field(default=Matrix(), description="The misclassification matrices.")
     study_cause_map: dict[str, str] | None = Field(
         default=None,
-        description="Study cause -> broad cause, when the input's causes are a study's own; empty: none.",
+        description=(
+            "Study cause -> broad cause: each study cause is then calibrated as a cause of its own, which "
+            "changes the estimates; for labels that only mean a broad cause give cause_labels. Empty: none."
+        ),
+    )
+    cause_labels: CauseLabels | None = Field(
+        default=None,
+        description=(
+            "Label -> broad cause that it means, for ICD-10 codes and ranges (A00-B99), translations and "
+            "other lists: same result as with the broad causes in the input. Goes before the known names; "
+            "Undetermined is allowed as a cause. With an age group from a column also {neonate: {...}, "
+            "child: {...}}. Empty: none."
+        ),
     )
     do_not_calibrate: Annotated[
         Texts | Annotated[dict[Algorithm, Texts], BeforeValidator(algorithms_once)],
@@ -227,6 +242,13 @@ class RequestFields(_Part):
     undetermined_causes: Literal["error", "exclude"] = Field(
         default="exclude",
         description="Unspecified, Undetermined, Unknown: refuse the run, or exclude, count and report.",
+    )
+    stillbirths: Stillbirths = Field(
+        default="exclude",
+        description=(
+            "Fresh and macerated stillbirths, which are no deaths of an age group: exclude, count and "
+            "report them, or count them as other, as the published package does."
+        ),
     )
     bad_records: Literal["refuse", "reject"] = Field(
         default="refuse",
@@ -389,6 +411,16 @@ class RequestFields(_Part):
         if self.shrinkage is not None:
             return self.shrinkage
         return 0.0 if self.path_correction_used or self.matrix_sharing_used == "joint" else 4.0
+
+    def cause_labels_of(self, age_group: str) -> dict[str, str]:
+        """Label -> broad cause of an age group; empty where the request has none."""
+        given = self.cause_labels or {}
+        return {
+            label: cause
+            for key, value in given.items()
+            for label, cause in ({key: value} if isinstance(value, str) else value).items()
+            if isinstance(value, str) or key == age_group
+        }
 
     @property
     def levels(self) -> tuple[tuple[str, ...], ...]:

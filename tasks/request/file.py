@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os.path
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tasks.errors import InputError
+from tasks.request.addresses import with_addresses
 from tasks.terms import show
-
-_NAMED_SOURCES = re.compile(r"inventory|illustrative|champs-\d[\w.-]*(?<!\.parquet)")
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -68,29 +66,12 @@ def read_fields(path: str | Path) -> dict[str, Any]:
         raise InputError([f"{file}: {problem}" for problem in error.problems]) from None
     if not isinstance(fields, dict):
         raise InputError(f"{file}: must be a map of the request's fields, such as name: moz-2023")
-    return _resolve(fields, file.parent)
+    # Relative to the request's file, so that both can be moved together.
+    return with_addresses(fields, lambda uri: _beside(uri, file.parent))
 
 
-def _resolve(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Addresses of what is read are relative to the request's file, so that both can be moved together."""
-    fields = dict(fields)
-    if isinstance(given := fields.get("input"), dict) and "uri" in given:
-        fields["input"] = {**given, "uri": _beside(given["uri"], folder)}
-    matrix = fields.get("matrix")
-    if isinstance(matrix, dict) and not _NAMED_SOURCES.fullmatch(str(matrix.get("source", "inventory"))):
-        fields["matrix"] = {**matrix, "source": _beside(matrix["source"], folder)}
-    for name in ("roll_up_weights", "boundaries"):
-        if fields.get(name) is not None:
-            fields[name] = _beside(fields[name], folder)
-    return fields
-
-
-def _beside(uri: Any, folder: Path) -> Any:
-    if isinstance(uri, list):
-        return [_beside(one, folder) for one in uri]
-    if isinstance(uri, dict):
-        return {key: _beside(one, folder) for key, one in uri.items()}
-    if not isinstance(uri, str) or not uri or "://" in uri:
+def _beside(uri: str, folder: Path) -> str:
+    if "://" in uri:
         return uri
     if uri.startswith("~"):
         return str(Path(uri).expanduser())

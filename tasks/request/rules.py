@@ -11,7 +11,7 @@ from pydantic_core import InitErrorDetails
 from tasks.request.fields import RequestFields
 from tasks.request.values import refuse
 from tasks.results import check_strata_columns
-from tasks.terms import show
+from tasks.terms import MOST_CAUSES, code_range, normal, overlapping, show
 
 Problem = tuple[tuple[str | int, ...], str]
 """Where a field stands in the request, and what is wrong with it."""
@@ -112,11 +112,49 @@ def _study_rules(request: RequestFields) -> Iterator[Problem]:
         return
     if not request.study_cause_map:
         yield ("study_cause_map",), "is empty: leave it out, or name the study's causes"
+    if len(request.study_cause_map) > MOST_CAUSES:
+        given = len(request.study_cause_map)
+        yield (
+            ("study_cause_map",),
+            f"names {given} causes; at most {MOST_CAUSES} can be calibrated: merge some",
+        )
     keys = [key.strip().casefold() for key in request.study_cause_map]
     for key in sorted({key for key in keys if keys.count(key) > 1}):
         yield ("study_cause_map",), f"{show(key)} is given more than once (upper and lower case are the same)"
     if not isinstance(request.age_group, str):
         yield ("study_cause_map",), "needs one age group: make a request for each, with its own map"
+
+
+def _label_rules(request: RequestFields) -> Iterator[Problem]:
+    given = request.cause_labels
+    if given is None:
+        return
+    if request.study_cause_map is not None:
+        why = "a study's causes are calibrated as they are; give one of the two"
+        yield ("cause_labels",), f"cannot be given together with study_cause_map: {why}"
+    by_age_group = any(isinstance(value, dict) for value in given.values())
+    for age_group, labels in given.items() if by_age_group else (("", given),):
+        loc = ("cause_labels", *([age_group] if age_group else []))
+        if age_group and isinstance(request.age_group, str) and request.age_group != age_group:
+            yield loc, f"is never used: the request's age group is {request.age_group}"
+        yield from ((loc, problem) for problem in _label_problems([str(label) for label in labels]))
+
+
+def _label_problems(labels: list[str]) -> Iterator[str]:
+    """What is wrong with the labels of a map, whatever they mean."""
+    if not labels:
+        yield "is empty: leave it out, or name the labels"
+    keys = [normal(label) for label in labels]
+    for key in sorted({key for key in keys if keys.count(key) > 1}):
+        yield f"{show(key)} is given more than once (upper and lower case are the same)"
+    for label in labels:
+        if not normal(label):
+            yield "an empty label is a missing cause, and cannot mean one"
+        elif (codes := code_range(label)) and codes.first > codes.last:
+            yield f"{show(label)} ends before it begins"
+    for one, two in overlapping(labels):
+        if normal(one) != normal(two):
+            yield f"{show(one)} and {show(two)} have codes in common: each code must mean one cause"
 
 
 def _roll_up_rules(request: RequestFields) -> Iterator[Problem]:
@@ -168,6 +206,7 @@ _RULES: tuple[tuple[frozenset[str], Callable[[RequestFields], Iterator[Problem]]
         _model_rules,
     ),
     (frozenset({"study_cause_map", "age_group"}), _study_rules),
+    (frozenset({"cause_labels", "study_cause_map", "age_group"}), _label_rules),
     (
         frozenset({"columns", "age_group", "country", "roll_ups", "roll_up_weights", "contrasts"}),
         _roll_up_rules,

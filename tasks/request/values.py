@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from tasks.results import ENSEMBLE
-from tasks.terms import aliases_among, normal, one_name, show
+from tasks.terms import AgeGroup, aliases_among, normal, one_name, show
 
 INLINE_ROWS = (
     "individual records cannot be written into a request, because Prefect keeps requests in its database; "
@@ -26,13 +26,18 @@ def refuse(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("plain", "{sentence}", {"sentence": sentence})
 
 
-def reported_as(sentence: str) -> WrapValidator:
-    """Report whatever is wrong with a value in one sentence, not one for each type that it could have had."""
+def reported_as(sentence: str, *, text: bool = False) -> WrapValidator:
+    """Report whatever is wrong with a value in one sentence, not one for each type that it could have had.
+
+    text: the value is text, which YAML may have taken for a number.
+    """
 
     def check(value: Any, handler: Validate) -> Any:
         try:
             return handler(value)
         except ValidationError as error:
+            if text and isinstance(value, int | float) and not isinstance(value, bool):
+                raise refuse(f"{sentence}; {value} is a number: put it in quotes") from None
             own = [str(e["msg"]) for e in error.errors(include_url=False) if e["type"] == "plain"]
             raise refuse(own[0] if own else sentence + what_it_is(value)) from None
 
@@ -153,6 +158,13 @@ Uri = Annotated[str, Field(min_length=1), BeforeValidator(plain_uri)]
 Algorithm = Annotated[str, BeforeValidator(algorithm_name)]
 Counts = Annotated[
     dict[Algorithm, dict[str, Annotated[int, Field(ge=0, le=10**9)]]], BeforeValidator(inline_counts)
+]
+CauseLabels = Annotated[
+    dict[str, str] | dict[AgeGroup, dict[str, str]],
+    reported_as(
+        "must be a map from label to broad cause, such as {A00-B99: other_infections}, all of them text (put "
+        "numbers in quotes); or such a map for neonate and one for child"
+    ),
 ]
 Files = Annotated[
     Uri | Annotated[tuple[Uri, ...], Field(strict=False, min_length=1)],

@@ -1,6 +1,15 @@
 """The results of runs: their tables, how they are stored, read back and compared."""
 
 from tasks.results.compare import Comparison, compare
+from tasks.results.reasons import (
+    Named,
+    Reason,
+    named_from_json,
+    named_to_json,
+    reasons_from_json,
+    reasons_to_json,
+    texts_to_json,
+)
 from tasks.results.schema import (
     ALL,
     COMPARED,
@@ -8,6 +17,7 @@ from tasks.results.schema import (
     DISPOSITIONS,
     DIVERGENT,
     ENSEMBLE,
+    MANY_SET_ASIDE,
     SHARES,
     TABLE_MEANING,
     TABLES,
@@ -38,11 +48,14 @@ __all__ = [
     "DISPOSITIONS",
     "DIVERGENT",
     "ENSEMBLE",
+    "MANY_SET_ASIDE",
     "SHARES",
     "TABLES",
     "TABLE_MEANING",
     "Comparison",
     "DamagedChunkError",
+    "Named",
+    "Reason",
     "Results",
     "check_strata_columns",
     "clean_work",
@@ -53,14 +66,19 @@ __all__ = [
     "find_run",
     "finished_chunks",
     "list_runs",
+    "named_from_json",
+    "named_to_json",
     "open_results",
     "publish",
     "put_chunk",
     "quantile_name",
     "read_chunk",
+    "reasons_from_json",
+    "reasons_to_json",
     "remove_run",
     "remove_work",
     "repair_run",
     "run_id",
     "split_flags",
+    "texts_to_json",
 ]

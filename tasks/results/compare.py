@@ -19,7 +19,15 @@ LARGE = 1.0  # posterior standard deviations from which on a change is called la
 VERDICTS = ("identical", "noise", "small", "large", "status_changed", "appeared", "vanished")
 Kind = Literal["data", "mapping", "inventory", "options", "seed", "engine", "software"]
 _SKIPPED = ("name", "output", "chunk_strata", "keep_draws", "report_language", "boundaries")
-_MAPPING = ("study_cause_map", "unmapped_causes", "undetermined_causes", "bad_records", "columns")
+_MAPPING = (
+    "study_cause_map",
+    "cause_labels",
+    "stillbirths",
+    "unmapped_causes",
+    "undetermined_causes",
+    "bad_records",
+    "columns",
+)
 _ENGINE = ("vacal", "engine")
 
 

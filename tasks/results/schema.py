@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from tasks.terms import FLAGS, in_words
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Number of the format of a stored run; the rule by which it rises is in docs/outputs.md."""
 DEFAULT_QUANTILES = (0.025, 0.975)
 ENSEMBLE = "ensemble"  # stands in the column `algorithm` for all of them together
 ALL = "(all)"  # value of a strata column in a row that sums over it
@@ -26,6 +27,8 @@ COMPARED = "(compared)"  # value of a strata column in a row that compares two o
 
 FIT_STATUS = ("calibrated", "not_calibrated", "no_result", "failed", "not_fitted")
 ESTIMATE_STATUS = ("calibrated", "passed_through", "no_result")
+MANY_SET_ASIDE = 0.1
+"""Share of the records received that is rejected, above which a run says so before anything else."""
 DIVERGENT = 0.01
 """Share of a fit's transitions above which divergences call for caution."""
 DISPOSITIONS = ("used", "not_fitted", "excluded", "rejected")
@@ -78,7 +81,12 @@ _VERDICT = (
         values=VERDICTS,
     ),
     Column("verdict_reasons", TEXT, "Why not, in sentences.", null="there is no objection, or " + _NO_RULES),
-    Column("verdict_codes", TEXT, 'The same as rule:limit:value, joined by ";".', null=_NO_RULES),
+    Column(
+        "verdict_codes",
+        TEXT,
+        "The same as JSON: a list of objects, one for each reason (docs/verdict.md); `[]`: no objection.",
+        null=_NO_RULES,
+    ),
 )
 _STRATUM_ROWS = "the row is a stratum, not a roll-up"
 _NO_INTERVAL = "the cause is passed through or there is no result: an interval of zero width would be a lie"
@@ -152,7 +160,8 @@ _STRATA = (
     Column(
         "misfit_of",
         TEXT,
-        "Joint model: algorithms whose deaths do not fit the model here, with the causes most off.",
+        "Joint model: algorithms whose deaths do not fit the model here, each with the causes most off, "
+        'as JSON: `[{"algorithm":"eava","causes":["ipre"]}]`.',
         null="they fit, or another model",
     ),
     Column("unreliable_because", TEXT, "Members that make the interval unreliable.", null="it is not"),
@@ -239,7 +248,7 @@ _MISFIT = (
     Column(
         "causes",
         TEXT,
-        "VA causes more than 3 standard deviations from what is expected.",
+        'VA causes more than 3 standard deviations from what is expected, as JSON: `["ipre","pneumonia"]`.',
         null="there is none, or no misfit",
     ),
     _SHARING,
@@ -365,7 +374,8 @@ def conform(
     """`data` with the columns, order and types of the table; refuses what does not belong.
 
     `constants` are columns with one value for all rows (those that the table has are taken); its `flags`,
-    names of what holds for the whole run, are added to those of each row. A column that may be null is null
+    names of what holds for the whole run, are added to those of each row, and its `flags_of`, by age group
+    and algorithm, to those of their rows. A column that may be null is null
     where it is absent. `flags` may be lists of names or joined text; `caveat` is written from it. The table
     `draws` comes compact: one row for each stratum, algorithm and cause, with `values`, a list. Raises
     ValueError (a defect of the caller, not of the user's data) naming every column that is wrong.
@@ -378,10 +388,11 @@ def conform(
     arrays |= {
         name: pa.repeat(pa.scalar(value), rows) if value is not None else pa.nulls(rows)
         for name, value in (constants or {}).items()
-        if name in names and name not in arrays and name != "flags"
+        if name in names and name not in arrays and not name.startswith("flags")
     }
     always = (constants or {}).get("flags", ())
-    arrays["flags"] = _joined(arrays.get("flags"), arrays.get("illustrative"), rows, always)
+    own = _with_flags_of(arrays, rows, (constants or {}).get("flags_of", {}))
+    arrays["flags"] = _joined(own, arrays.get("illustrative"), rows, always)
     arrays["caveat"] = _caveats(arrays["flags"])
     problems = [f"{name}: no such column" for name in arrays if name not in names]
     fitted = [_fit(column, arrays.get(column.name), rows, problems) for column in wanted]
@@ -461,6 +472,24 @@ def _arrays(data: pa.Table | pd.DataFrame | Mapping[str, Any]) -> tuple[dict[str
         return {name: data[name].combine_chunks() for name in data.column_names}, data.num_rows
     arrays = {name: value if isinstance(value, pa.Array) else pa.array(value) for name, value in data.items()}
     return arrays, max((len(array) for array in arrays.values()), default=0)
+
+
+def _with_flags_of(
+    arrays: Mapping[str, Any], rows: int, flags_of: Mapping[tuple[str, str], Sequence[str]]
+) -> Any:
+    """The flags of each row, with those of its age group and algorithm."""
+    flags = arrays.get("flags")
+    if not flags_of or not {"age_group", "algorithm"} <= arrays.keys():
+        return flags
+    cells = flags.to_pylist() if flags is not None else [()] * rows
+    keys = zip(arrays["age_group"].to_pylist(), arrays["algorithm"].to_pylist(), strict=True)
+    return pa.array(
+        [
+            [*(split_flags(cell) if isinstance(cell, str) else cell or ()), *flags_of.get(key, ())]
+            for cell, key in zip(cells, keys, strict=True)
+        ],
+        pa.list_(pa.string()),
+    )
 
 
 def _joined(flags: Any, illustrative: Any, rows: int, always: Iterable[str]) -> pa.Array:

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import StateError, StorageError
-from tasks.results import parquet
+from tasks.results import former, parquet
 from tasks.results.schema import SCHEMA_VERSION
 from tasks.storage import Storage
 
@@ -42,11 +42,14 @@ def find_run(root: str, run: str) -> Manifest | None:
         return None
     try:
         manifest: Manifest = json.loads(data)
-        version = manifest["schema_version"]
+        version = int(manifest["schema_version"])
     except (ValueError, KeyError, TypeError):
         raise StorageError(f"{storage.uri(path)}: this is no manifest of a run") from None
     if version > SCHEMA_VERSION:
-        raise StateError(f"run {run} was written by a newer version of this project (schema {version})")
+        raise StateError(
+            f"run {run} was written by a newer version of this project (format {version}; this one reads "
+            f"formats up to {SCHEMA_VERSION}): upgrade vacal"
+        )
     return manifest
 
 
@@ -168,9 +171,11 @@ class Results:
     ) -> pa.Table:
         """A table as Arrow, or those columns and rows of it: a run of many strata has millions of rows.
 
-        `compact`: texts as Arrow dictionaries, each different one once.
+        `compact`: texts as Arrow dictionaries, each different one once. Cells of a run in a former format
+        are as in the present one.
         """
-        return parquet.from_bytes(self._bytes(name), columns, where, compact=compact)
+        table = parquet.from_bytes(self._bytes(name), columns, where, compact=compact)
+        return former.from_format_1(name, table) if self.manifest["schema_version"] == 1 else table
 
     def column_names(self, name: str) -> list[str]:
         """The columns of a table."""

@@ -3,7 +3,7 @@
     <root>/runs/<run id>/{csmf,strata,records,matrices[,rollups][,...]}.parquet, timings.json
     <root>/runs/<run id>/manifest.json          written last: a run is there if its manifest is
     <root>/csmf/name=<name>/run=<run id>/csmf.parquet    the dataset over all runs, put after the manifest
-    <root>/work/<run id>/<chunk id>/          a finished chunk: each table after its SHA-256; `done` is last
+    <root>/work/<run id>/<chunk id>/   a finished chunk: each table after its SHA-256; `done-<format>` is last
 
 Every object is put whole (tasks/storage.py). Two writers of one run write the same bytes, so they do no harm;
 no lock is needed, and none would hold on every object store.
@@ -46,7 +46,7 @@ DESCRIPTION = (
     "records",
     "warnings",
 )  # what the caller of `publish` tells of the run, each documented in docs/outputs.md
-_DONE, _DIGEST = "done", hashlib.sha256().digest_size
+_DONE, _DIGEST = f"done-{SCHEMA_VERSION}", hashlib.sha256().digest_size
 _STAGED = "new-"
 _ROWS_AT_A_TIME = 8192
 _NO_PART_OF_IDENTITY = (

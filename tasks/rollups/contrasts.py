@@ -10,21 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.errors import InputError
-from tasks.results import ALL, COMPARED, conform, quantile_name, split_flags
+from tasks.results import (
+    ALL,
+    COMPARED,
+    Reason,
+    conform,
+    quantile_name,
+    reasons_from_json,
+    reasons_to_json,
+    split_flags,
+)
 from tasks.rollups.plan import Plan, level_name
 from tasks.rollups.sums import Key
 from tasks.terms import MISSING, words
 from tasks.verdict import VerdictRules, reasons_in_words, worst
-
-if TYPE_CHECKING:
-    from tasks.request import CalibrationRequest
 
 PAIRS = 5_000
 """Most comparisons of a run: more rows than anybody reads."""
@@ -34,6 +40,22 @@ BYTES = 2**30
 
 NOT_JOINT = "difference_not_joint"
 _OWN_FLAGS = ("estimate_is_noop", "rollup_interval_too_narrow")  # of one result; say nothing of a difference
+
+
+class Wanted(Protocol):
+    """A contrast as a request states it."""
+
+    @property
+    def between(self) -> str:
+        """The strata column whose values are compared."""
+
+    @property
+    def level(self) -> tuple[str, ...]:
+        """The strata columns of the results that are compared."""
+
+    @property
+    def pairs(self) -> str:
+        """`successive`: each value with the one before; else every two."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +75,21 @@ class Pair:
     """Both are of one joint fit."""
 
 
-def compared_pairs(plan: Plan, request: CalibrationRequest) -> list[Pair]:
-    """All comparisons that a request asks for, in their order.
+def compared_pairs(
+    plan: Plan, contrasts: Iterable[Wanted], *, strata_columns: Sequence[str], fits_by: Sequence[str] | None
+) -> list[Pair]:
+    """All comparisons of these contrasts, in their order.
 
+    fits_by: the columns of which each value has a joint fit of its own; None where the fits are not joint.
     Raises InputError where they are none, or more than can be held or read.
     """
     found: list[Pair] = []
     problems: list[str] = []
     groups = plan.groups.to_pylist()
-    for index, contrast in enumerate(request.contrasts):
-        level = level_name(contrast.level, request.columns.strata)
+    for index, contrast in enumerate(contrasts):
+        level = level_name(contrast.level, strata_columns)
         members = [group for group in groups if group["level"] == level]
-        own = list(_pairs(members, contrast.between, contrast.pairs, request))
+        own = list(_pairs(members, contrast, strata_columns, fits_by))
         if not own:
             problems.append(f"contrasts[{index}]: {contrast.between} never has two values to compare")
         found += own
@@ -78,14 +103,17 @@ def compared_pairs(plan: Plan, request: CalibrationRequest) -> list[Pair]:
     return list({(pair.level, pair.groups): pair for pair in found}.values())
 
 
-def check_contrasts_size(wanted: Sequence[Pair], request: CalibrationRequest, causes: int) -> None:
-    """Raises InputError if the draws of all results that are compared take too much memory."""
+def check_contrasts_size(wanted: Sequence[Pair], *, algorithms: int, causes: int, draws: int) -> None:
+    """Raises InputError if the draws of all results that are compared take too much memory.
+
+    algorithms: of each result, the ensemble among them.
+    """
     units = len({(pair.level, group) for pair in wanted for group in pair.groups})
-    size = 8 * units * (len(request.algorithms) + request.ensemble_used) * causes * request.draws
+    size = 8 * units * algorithms * causes * draws
     if size > BYTES:
         raise InputError(
-            f"contrasts: {request.draws:,} draws of {units:,} results take more than {BYTES // 2**20:,} MB; "
-            f"ask for at most {int(request.draws * BYTES / size):,} draws, or for fewer columns in within"
+            f"contrasts: {draws:,} draws of {units:,} results take more than {BYTES // 2**20:,} MB; "
+            f"ask for at most {int(draws * BYTES / size):,} draws, or for fewer columns in within"
         )
 
 
@@ -117,11 +145,17 @@ def contrasts_table(
             rows += [_row(pair, *side, quantiles, rules) for side in sides]
     return conform(
         "contrasts",
-        {name: [row.get(name) for row in rows] for row in rows for name in row},
+        columns_of(rows),
         strata_columns=strata_columns,
         quantiles=quantiles,
         constants=constants,
     )
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The rows as columns, each made once; None where a row lacks a cell."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _row(
@@ -155,38 +189,41 @@ def _row(
         row |= {quantile_name(q): float(bound) for q, bound in zip(quantiles, bounds, strict=True)}
     sides = (reference, compared)
     flags = {flag for side in sides for flag in split_flags(side["flags"])}.difference(_OWN_FLAGS)
-    codes = dict.fromkeys(code for side in sides for code in (side["verdict_codes"] or "").split(";") if code)
+    reasons = dict.fromkeys(reason for side in sides for reason in reasons_from_json(side["verdict_codes"]))
     verdicts = [side["verdict"] for side in sides]
     if not pair.joint:
         flags.add(NOT_JOINT)
         if rules.difference_not_joint != "ignore":  # says of the difference what this says of its totals
-            codes = {code: None for code in codes if not code.startswith("rollup_interval_too_narrow:")}
-            codes[f"{NOT_JOINT}::"] = None
+            reasons = {one: None for one in reasons if one.rule != "rollup_interval_too_narrow"}
+            reasons[Reason(NOT_JOINT)] = None
             verdicts.append(rules.difference_not_joint)
     row["flags"] = sorted(flags)
-    row["verdict"], row["verdict_codes"] = worst(verdicts), ";".join(codes)
+    row["verdict"], row["verdict_codes"] = worst(verdicts), reasons_to_json(reasons)
     row["verdict_reasons"] = " ".join(reasons_in_words(row["verdict_codes"], words("en"))) or None
     return row
 
 
 def _pairs(
-    groups: Sequence[Mapping[str, Any]], between: str, which: str, request: CalibrationRequest
+    groups: Sequence[Mapping[str, Any]],
+    contrast: Wanted,
+    strata_columns: Sequence[str],
+    fits_by: Sequence[str] | None,
 ) -> Iterator[Pair]:
-    same = ("age_group", "country", *request.columns.strata)
+    between = contrast.between
+    same = ("age_group", "country", *strata_columns)
     places: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for group in groups:
         if group[between] != MISSING:
             place = {name: COMPARED if name == between else group[name] for name in same}
             places.setdefault(tuple(place.values()), []).append(group)
-    joint = request.matrix_sharing_used == "joint"
     for place_values, members in places.items():
         place = dict(zip(same, place_values, strict=True))
-        one_fit = joint and all(place[column] not in (ALL, COMPARED) for column in request.joint_groups)
+        one_fit = fits_by is not None and all(place[column] not in (ALL, COMPARED) for column in fits_by)
         parts = (part for part in members[0]["group"].split("/") if part.partition("=")[0] != between)
         key = "/".join(parts)
         ordered = sorted(members, key=lambda group: _order(group[between]))
         every: Iterable[tuple[Any, Any]] = combinations(ordered, 2)
-        for first, second in pairwise(ordered) if which == "successive" else every:
+        for first, second in pairwise(ordered) if contrast.pairs == "successive" else every:
             yield Pair(
                 level=str(first["level"]),
                 between=between,

@@ -16,7 +16,7 @@ from tasks.rollups.weights import ROW
 from tasks.terms import value_key
 
 NATION = "nation"  # level of a roll-up over all strata of a country and age group
-UNKNOWN = "(unknown)"  # age group or country of rejected records, which belong to no roll-up
+NO_PLACE = "("  # begins age group or country of rejected records, which belong to no roll-up
 _SHOWN = 20  # problems of one kind
 
 
@@ -54,7 +54,11 @@ def plan(
     level without them; levels that are the same count once. Raises InputError with everything that is wrong
     with the weights.
     """
-    rows = [row for row in strata.to_pylist() if UNKNOWN not in (row["age_group"], row["country"])]
+    rows = [
+        row
+        for row in strata.to_pylist()
+        if not any(row[name].startswith(NO_PLACE) for name in ("age_group", "country"))
+    ]
     unseen: list[dict[str, Any]] = []
     if weights is not None:
         unseen = _weigh(rows, strata_columns, weights)

@@ -54,7 +54,8 @@ def calibrate_chunk(
 def judged(tables: dict[str, pa.Table], work: Work) -> dict[str, pa.Table]:
     """With verdicts and shares of the roll-ups; the draws only where they are kept."""
     out = {name: table for name, table in tables.items() if name != "draws"}
-    out |= add_verdicts({name: tables[name] for name in ("csmf", "strata", "records")}, work.verdict_rules)
+    of_fits = {name: tables[name] for name in ("csmf", "strata", "records")}
+    out |= add_verdicts(of_fits, work.verdict_rules, work.unplaced)
     if work.roll_ups is not None:
         out |= partial_sums(work.roll_ups, tables["strata"], tables["csmf"], tables["draws"])
     if work.keep_draws:

@@ -25,7 +25,7 @@ from tasks.ingest import Tabulation
 from tasks.matrices import Inventory, MatrixEntry
 from tasks.request import CalibrationRequest
 from tasks.run.cost import chunk_size
-from tasks.terms import AGE_GROUPS, normal, show
+from tasks.terms import AGE_GROUPS, MOST_CAUSES, normal, show
 
 JOINT_SIZE = 20_000
 """Most strata x causes of a joint fit, as in the R package."""
@@ -48,8 +48,6 @@ class Chunk:
     batch: Batch
     deaths: NDArray[np.int64]
     """[S, K, C] deaths by VA cause; `batch.counts` has 0 where an algorithm has fewer than the minimum."""
-    first: bool
-    """It holds the first of the strata of its age group and country."""
     strata: pa.Table
     """The rows of `Tabulation.strata`: the identity columns and deaths received, S rows."""
     records: pa.Table
@@ -141,6 +139,11 @@ def _group(
     broad = tuple(entries[0].causes)
     study = _study_causes(request.study_cause_map, broad)
     causes = broad if study is None else tuple(study)
+    if len(broad) > MOST_CAUSES:
+        raise InputError(
+            f"the misclassification matrices have {len(broad)} causes; at most {MOST_CAUSES} can be calibrated: "
+            "merge some"
+        )
     deaths = _array(counts, request.algorithms, causes)
     received = deaths.sum(axis=2, keepdims=True)
     batch = Batch(
@@ -171,7 +174,6 @@ def _group(
         name="",
         batch=batch,
         deaths=deaths,
-        first=True,
         strata=strata,
         records=_of_strata(records, batch.strata),
         matrix_countries=tuple(entry.country_used for entry in entries),
@@ -232,7 +234,6 @@ def _chunk(whole: Chunk, rows: NDArray[np.int64]) -> Chunk:
         name=" ".join(first if len(keys) == 1 else [*first, "..", *last[2:]]),
         batch=replace(whole.batch, strata=keys, counts=whole.batch.counts[rows]),
         deaths=whole.deaths[rows],
-        first=bool(whole.first and rows[0] == 0),
         strata=strata,
         records=_of_strata(whole.records, keys),
     )

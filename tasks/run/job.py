@@ -18,7 +18,7 @@ from tasks.rollups import Pair, Plan
 from tasks.run.chunks import Chunk
 from tasks.run.tables import Identity
 from tasks.storage import Storage
-from tasks.verdict import VerdictRules
+from tasks.verdict import Unplaced, VerdictRules
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Work:
     keep_draws: bool
     verdict_rules: VerdictRules
     roll_ups: Plan | None
+    unplaced: Unplaced
+    """What share of the run's records is in no stratum and could belong to its results."""
 
     def of(self, chunk: Chunk) -> Work:
         """The same with no more of the roll-ups than the chunk needs."""

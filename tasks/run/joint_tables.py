@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks.engine import BatchResult
-from tasks.results import ALL, DIVERGENT, ENSEMBLE
+from tasks.results import ALL, DIVERGENT, ENSEMBLE, Named, named_to_json, texts_to_json
 from tasks.run.chunks import Chunk
 
 BORROWED = "borrowed_from_other_strata"
@@ -64,15 +64,20 @@ def divergent(result: BatchResult) -> set[str]:
     return {fit["algorithm"] for fit in fits if fit["divergences"] > DIVERGENT * fit["transitions"]}
 
 
-def misfit_of(result: BatchResult, fits: pd.DataFrame) -> list[str | None]:
-    """For each fit the algorithms whose deaths do not fit, with causes: "eava (ipre, pneumonia); interva"."""
-    found: dict[tuple[str, str], list[str]] = {}
+def misfit_of(chunk: Chunk, result: BatchResult, fits: pd.DataFrame) -> list[str | None]:
+    """For each fit the algorithms whose deaths do not fit, with their causes, as JSON."""
+    found: dict[tuple[str, str], list[Named]] = {}
     if result.misfit is not None:
         for row in result.misfit.filter(result.misfit["misfit"]).to_pylist():
-            causes = f" ({row['causes'].replace(',', ', ')})" if row["causes"] else ""
-            found.setdefault((row["stratum"], row["fit"]), []).append(row["algorithm"] + causes)
+            named = Named(row["algorithm"], _causes(chunk, row["cause_numbers"]))
+            found.setdefault((row["stratum"], row["fit"]), []).append(named)
     keys = zip(fits["stratum"], fits["algorithm"], strict=True)
-    return ["; ".join(found[key]) if key in found else None for key in keys]
+    return [named_to_json(found[key]) if key in found else None for key in keys]
+
+
+def _causes(chunk: Chunk, numbers: str | None) -> tuple[str, ...]:
+    """The causes of these numbers, counted from 1 and joined by commas as R gives them."""
+    return tuple(chunk.batch.causes[int(number) - 1] for number in numbers.split(",")) if numbers else ()
 
 
 def misfit_rows(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
@@ -80,7 +85,10 @@ def misfit_rows(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
     assert result.misfit is not None
     rows: pd.DataFrame = result.misfit.to_pandas().rename(columns={"algorithm": "member", "fit": "algorithm"})
     index = {key: i for i, key in enumerate(chunk.batch.strata)}
-    return rows.assign(row=rows["stratum"].map(index), causes=rows["causes"].str.replace(",", ", "))
+    numbers = result.misfit["cause_numbers"].to_pylist()
+    causes = [None if those is None else texts_to_json(_causes(chunk, those)) for those in numbers]
+    rows = rows.assign(row=rows["stratum"].map(index), causes=causes)
+    return rows.drop(columns="cause_numbers")
 
 
 def joint_fit_rows(chunk: Chunk, result: BatchResult, strata_columns: tuple[str, ...]) -> pd.DataFrame:

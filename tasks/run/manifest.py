@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.engine import engine_versions
+from tasks.results import ENSEMBLE
 from tasks.run.calibrate import R_PROCESS_LOST, TIMED_OUT
 from tasks.run.job import Job, resolved
 from tasks.terms import in_words
@@ -96,5 +97,8 @@ def _warnings(job: Job) -> Iterator[str]:
     yield from job.tabulation.notes
     made_up = ["illustrative"] if job.inventory.illustrative else []
     yield from in_words([*made_up, *job.work.identity.constants.get("flags", [])])
+    for (age_group, algorithm), flags in job.work.identity.constants.get("flags_of", {}).items():
+        if algorithm != ENSEMBLE:
+            yield f"age group {age_group}, {algorithm}: {' '.join(in_words(flags))}"
     for country in dict.fromkeys(c.strata["country"][0].as_py() for c in job.chunks if c.served_by_other):
         yield f"{country}: {in_words(['country_served_by_other'])[0]}"

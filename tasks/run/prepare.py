@@ -10,15 +10,17 @@ import pyarrow as pa
 from tasks import results, rollups
 from tasks.boundaries import read_boundaries
 from tasks.engine import engine_versions
-from tasks.errors import InputError, StorageError
+from tasks.errors import InputError
 from tasks.ingest import Tabulation, tabulate
 from tasks.matrices import Inventory, load_inventory
 from tasks.request import CalibrationRequest
+from tasks.roots import require_allowed
 from tasks.run.chunks import split
 from tasks.run.job import Job, Work, give_back, resolved
 from tasks.run.reading import reading_of
-from tasks.run.tables import Identity
-from tasks.storage import errors, filesystem
+from tasks.run.tables import Identity, with_places
+from tasks.storage import filesystem, read_text
+from tasks.verdict import unplaced_shares
 
 _STANDARD_CAUSES = ("illustrative", "inventory")
 """Sources of matrices whose causes are the standard ones."""
@@ -29,6 +31,7 @@ def prepare(request: CalibrationRequest) -> Job:
 
     Raises InputError with every problem, InventoryError, StorageError; nothing is written.
     """
+    require_allowed(request.output, "output")
     inventory = load_inventory(request.matrix.source)
     tabulation = _tabulated(request, inventory)
     chunks = split(tabulation, inventory, request)
@@ -39,20 +42,32 @@ def prepare(request: CalibrationRequest) -> Job:
     run = _run_id(request, inventory, tabulation, weights, engine)
     plan = rollups.plan(tabulation.strata, columns, request.levels, weights) if request.levels else None
     give_back()
-    pairs = rollups.compared_pairs(plan, request) if plan and request.contrasts else []
-    rollups.check_contrasts_size(
-        pairs, request, max((len(chunk.batch.causes) for chunk in chunks), default=0)
-    )
+    causes = max((len(chunk.batch.causes) for chunk in chunks), default=0)
+    pairs = _compared_pairs(plan, request, causes) if plan and request.contrasts else []
     work = Work(
         absolute_root(request.output),
         run,
         engine,
-        Identity.of(run, request, inventory),
+        Identity.of(run, request, inventory, tabulation.causes),
         request.keep_draws,
         request.verdict_rules,
         plan,
+        unplaced_shares(with_places(tabulation)),
     )
     return Job(request, inventory, tabulation, chunks, work, boundaries, pairs)
+
+
+def _compared_pairs(plan: rollups.Plan, request: CalibrationRequest, causes: int) -> list[rollups.Pair]:
+    joint = request.matrix_sharing_used == "joint"
+    pairs = rollups.compared_pairs(
+        plan,
+        request.contrasts,
+        strata_columns=request.columns.strata,
+        fits_by=request.joint_groups if joint else None,
+    )
+    algorithms = len(request.algorithms) + request.ensemble_used
+    rollups.check_contrasts_size(pairs, algorithms=algorithms, causes=causes, draws=request.draws)
+    return pairs
 
 
 def _tabulated(request: CalibrationRequest, inventory: Inventory) -> Tabulation:
@@ -75,9 +90,10 @@ def read_boundaries_of(request: CalibrationRequest, tabulation: Tabulation) -> s
     if uri is None:
         return None
     try:
-        text = _text(uri)
-    except StorageError as error:
+        require_allowed(uri, "input")
+    except InputError as error:
         raise InputError(f"boundaries: {error}") from None
+    text = read_text(uri, "boundaries")
     mapped = [column for column in columns if (column,) in request.roll_ups or columns == (column,)]
     if not mapped:
         raise InputError(
@@ -87,12 +103,6 @@ def read_boundaries_of(request: CalibrationRequest, tabulation: Tabulation) -> s
     values = {str(value) for column in mapped for value in tabulation.strata[column].to_pylist()}
     read_boundaries(text, values, f"boundaries {uri}")
     return text
-
-
-def _text(uri: str) -> str:
-    fs, path = filesystem(uri)
-    with errors(uri), fs.open(path, "rt", encoding="utf-8") as file:
-        return str(file.read())
 
 
 def _run_id(

@@ -19,7 +19,7 @@ from tasks.run.calibrate import judged
 from tasks.run.chunks import Chunk
 from tasks.run.job import Job, give_back
 from tasks.run.manifest import describe, may_heal
-from tasks.run.tables import failed_tables, unplaced_records
+from tasks.run.tables import failed_tables, published_once, unplaced_records
 from tasks.verdict import add_verdicts
 
 JOINT_TABLES = ("joint_fits", "misfit")
@@ -27,7 +27,7 @@ Done = Sequence[tuple[Chunk, str | None]]
 """Every chunk in the order of the strata, with the reason why R never finished it, None if it did."""
 
 _OF_FITS = ("stratum", "algorithm", "status", "reason")
-_OF_RECORDS = ("algorithm", "disposition", "records")
+_OF_RECORDS = ("algorithm", "disposition", "reason", "records")
 """Columns of strata and of records that are in memory for all strata; the others chunk by chunk."""
 
 
@@ -46,7 +46,7 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
         "csmf": chain(_parts(job, done, "csmf"), totals.get("csmf", ())),
         "strata": _parts(job, done, "strata"),
         "records": _records(job, done),
-        "matrices": _parts(job, done, "matrices"),
+        "matrices": published_once(_parts(job, done, "matrices")),
         **{name: totals[name] for name in ("rollups", "contrasts") if name in totals},
         **{name: _parts(job, done, name) for name in JOINT_TABLES if _is_joint(job)},
         **({"draws": _parts(job, done, "draws")} if job.work.keep_draws else {}),
@@ -135,7 +135,7 @@ def _roll_up(job: Job, done: Done, records: pa.Table) -> dict[str, list[pa.Table
         constants=job.work.identity.constants,
     )
     with_verdicts = add_verdicts(
-        {"csmf": csmf, "rollups": levels, "records": records}, job.request.verdict_rules
+        {"csmf": csmf, "rollups": levels, "records": records}, job.request.verdict_rules, job.work.unplaced
     )
     named = [rollups.level_name(columns, job.request.columns.strata) for columns in job.request.roll_ups]
     asked_for: dict[str, list[pa.Table]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks.ingest import Columns, Part, Reading
 from tasks.request import CalibrationRequest, ColumnRef
+from tasks.terms import AGE_GROUPS
 
 
 def reading_of(request: CalibrationRequest) -> Reading:
@@ -19,6 +20,8 @@ def reading_of(request: CalibrationRequest) -> Reading:
         layout=given.layout,
         columns=Columns(columns.id, columns.cause, columns.algorithm, columns.count, columns.strata),
         study_cause_map=request.study_cause_map,
+        cause_labels={age: request.cause_labels_of(age) for age in AGE_GROUPS},
+        stillbirths=request.stillbirths,
         not_calibrated=_named_causes(request),
         aliases=request.aliases,
         bad_records=request.bad_records,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.engine import BatchResult, Floats
+from tasks.ingest import Tabulation
 from tasks.matrices import Inventory
 from tasks.request import CalibrationRequest
 from tasks.results import ALL, ENSEMBLE, conform, quantile_name
@@ -24,6 +26,7 @@ from tasks.run.joint_tables import (
     plain_reasons,
     without_too_few,
 )
+from tasks.terms import only_in_who_2022
 
 TOO_FEW = "too_few_deaths"
 NOT_FITTED = ("not_fitted", "failed")
@@ -41,8 +44,10 @@ class Identity:
     quantiles: tuple[float, ...]
 
     @classmethod
-    def of(cls, run: str, request: CalibrationRequest, inventory: Inventory) -> Identity:
-        """The identity of a run."""
+    def of(
+        cls, run: str, request: CalibrationRequest, inventory: Inventory, causes: pa.Table | None = None
+    ) -> Identity:
+        """The identity of a run; causes: the table of that name of its tabulation."""
         constants: dict[str, Any] = {
             "run": run,
             "name": request.name,
@@ -57,6 +62,8 @@ class Identity:
         }
         if inventory.id.startswith("champs-") and not inventory.verified:
             constants["flags"] = ["inventory_not_verified"]
+        if inventory.id.startswith("champs-") and causes is not None:
+            constants["flags_of"] = _newer_list(causes)
         return cls(constants, request.columns.strata, request.quantiles)
 
     def conform(self, table: str, data: pa.Table | pd.DataFrame | Mapping[str, Any]) -> pa.Table:
@@ -68,6 +75,13 @@ class Identity:
             quantiles=self.quantiles,
             constants=self.constants,
         )
+
+
+def _newer_list(causes: pa.Table) -> dict[tuple[str, str], list[str]]:
+    """The flag of each age group and algorithm whose causes are of a newer list than the matrices'."""
+    rows = zip(*(causes[name].to_pylist() for name in ("age_group", "algorithm", "label")), strict=True)
+    newer = sorted({(age, algorithm) for age, algorithm, label in rows if only_in_who_2022(label, age)})
+    return {(age, name): ["who_2022_causes"] for age, algorithm in newer for name in (algorithm, ENSEMBLE)}
 
 
 def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[str, pa.Table]:
@@ -129,7 +143,7 @@ def _fits(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
     fits.loc[too_few, "reason"] = TOO_FEW
     fits["deaths"] = _deaths(chunk, fits)
     fits["reason"], fits["borrowed"] = plain_reasons(fits)
-    fits["misfit_of"] = misfit_of(result, fits)
+    fits["misfit_of"] = misfit_of(chunk, result, fits)
     fits["divergent"] = fits["algorithm"].isin(divergent(result))
     if chunk.joint and not chunk.batch.path_correction:
         fits["lambda"] = None  # there was no search
@@ -251,6 +265,11 @@ def _records(chunk: Chunk, fits: pd.DataFrame, identity: Identity) -> pa.Table:
     return identity.conform("records", _identified(chunk, records.drop(columns=["status", "fit_reason"])))
 
 
+def with_places(tabulation: Tabulation) -> pa.Table:
+    """The records of a tabulation with age group, country and strata columns."""
+    return tabulation.records.join(tabulation.strata.drop_columns(["deaths"]), "stratum", join_type="inner")
+
+
 def unplaced_records(records: pa.Table, strata: pa.Table, identity: Identity) -> pa.Table:
     """Records of strata that are in no chunk: their age group or country is unknown, all are rejected."""
     frame = records.to_pandas().merge(strata.to_pandas().drop(columns=["deaths"]), on="stratum", how="left")
@@ -258,21 +277,31 @@ def unplaced_records(records: pa.Table, strata: pa.Table, identity: Identity) ->
 
 
 def _matrices(chunk: Chunk, result: BatchResult, identity: Identity) -> pa.Table:
-    """Each stratum's matrices as used; before them, in the first chunk of its kind, those published."""
+    """The matrices published for the chunk's age group and country, then each stratum's as used."""
     algorithms, causes = chunk.batch.algorithms, chunk.batch.causes
     used = _cells(result.matrices_used, algorithms, causes)
     used = used[used["value"].notna()].assign(kind="used")
-    parts = [_identified(chunk, used)]
-    if chunk.first:
-        published = _cells(result.matrices_published[None], algorithms, causes).assign(kind="published")
-        place = chunk.strata.slice(0, 1).to_pylist()[0]
-        whole = dict.fromkeys(identity.strata_columns, ALL)
-        key = f"age_group={place['age_group']}/country={place['country']}"
-        own = {"stratum": key, "age_group": place["age_group"], "country": place["country"], **whole}
-        parts.insert(
-            0, pa.Table.from_pandas(published.drop(columns="row").assign(**own), preserve_index=False)
-        )
+    published = _cells(result.matrices_published[None], algorithms, causes).assign(kind="published")
+    place = chunk.strata.slice(0, 1).to_pylist()[0]
+    whole = dict.fromkeys(identity.strata_columns, ALL)
+    key = f"age_group={place['age_group']}/country={place['country']}"
+    of_all = {"stratum": key, "age_group": place["age_group"], "country": place["country"], **whole}
+    first = pa.Table.from_pandas(published.drop(columns="row").assign(**of_all), preserve_index=False)
+    parts = (first, _identified(chunk, used))
     return pa.concat_tables([identity.conform("matrices", part) for part in parts])
+
+
+def published_once(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables `matrices` of chunks, the matrices published for an age group and country in its first one only.
+
+    Every chunk brings them, so that they are there whichever chunks were lost.
+    """
+    seen: set[str] = set()
+    for part in parts:
+        published = pc.equal(part["kind"], "published")
+        keys = set(part["stratum"].filter(published).unique().to_pylist())
+        yield part.filter(pc.invert(published)) if keys and keys <= seen else part
+        seen |= keys
 
 
 def _cells(matrices: Floats, algorithms: Sequence[str], causes: Sequence[str]) -> pd.DataFrame:

@@ -1,15 +1,16 @@
 """Runs on a Prefect server: submit, follow, watch and tidy them."""
 
+from tasks.service.artifacts import progress_key
+from tasks.service.automations import apply_automations
 from tasks.service.client import (
     DEPLOYMENT,
     NEWER_INVENTORY,
-    RESULTS_MARK,
-    TRY_AGAIN,
     URGENT_QUEUE,
     WITHOUT_REPORT,
     RunStatus,
     Server,
     connect,
+    record_results,
 )
 from tasks.service.content import absolute, input_content
 from tasks.service.doctor import examine
@@ -22,8 +23,6 @@ __all__ = [
     "DEPLOYMENT",
     "NEWER_INVENTORY",
     "POOL",
-    "RESULTS_MARK",
-    "TRY_AGAIN",
     "URGENT_QUEUE",
     "WITHOUT_REPORT",
     "Line",
@@ -32,12 +31,15 @@ __all__ = [
     "Server",
     "ServerSource",
     "absolute",
+    "apply_automations",
     "close_lost_runs",
     "close_orphans",
     "connect",
     "examine",
     "follow",
     "input_content",
+    "progress_key",
+    "record_results",
     "remove_expired_inputs",
     "remove_expired_runs",
     "service_checks",

@@ -1,7 +1,7 @@
 """Alerts as code: what the server does by itself when a run fails, is late, is stuck or loses its machine.
 
-`alerts` are plain definitions; `apply` puts them on the server, replacing those of the same name: applying
-twice changes nothing, and a change here reaches the server with the next deployment.
+`alerts` are plain definitions; `apply_automations` puts them on the server, replacing those of the same name:
+applying twice changes nothing, and a change here reaches the server with the next deployment.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _words(time: timedelta) -> str:
     return amount(seconds // size, unit)
 
 
-def apply(client: SyncPrefectClient, url: str | None, stuck_after: timedelta) -> list[str]:
+def apply_automations(client: SyncPrefectClient, url: str | None, stuck_after: timedelta) -> list[str]:
     """Put the automations on the server; `url`: the webhook, None for no alerts. Returns their names."""
     wanted = [lost_runs()]
     if url is not None:
@@ -85,27 +85,18 @@ def apply(client: SyncPrefectClient, url: str | None, stuck_after: timedelta) ->
 
 
 def _put(client: SyncPrefectClient, automation: AutomationCore) -> str:
-    wanted = {"automations": {"name": {"any_": [automation.name]}}}
-    present = client.request("POST", "/automations/filter", json=wanted).json()
-    body = automation.model_dump(mode="json", exclude={"owner_resource"})
-    if present and all(_same(present[0].get(key), value) for key, value in body.items()):
-        return automation.name  # an update would make the server forget what its trigger has seen so far
-    if present:
-        client.request("PUT", "/automations/{id}", path_params={"id": present[0]["id"]}, json=body)
-    else:
-        client.request("POST", "/automations/", json=body)
+    present = next(iter(client.read_automations_by_name(automation.name)), None)
+    if present is None:
+        client.create_automation(automation)
+    elif not _same(present, automation):  # an update makes the server forget what its trigger has seen so far
+        client.update_automation(present.id, automation)
     return automation.name
 
 
-def _same(there: Any, wanted: Any) -> bool:
-    """Whether the server's value says what is wanted: it adds ids, and keeps sets in any order."""
-    if isinstance(wanted, dict):
-        return isinstance(there, dict) and all(_same(there.get(key), value) for key, value in wanted.items())
-    if isinstance(wanted, list) and isinstance(there, list) and len(there) == len(wanted):
-        if all(isinstance(one, str) for one in wanted):
-            return sorted(there) == sorted(wanted)
-        return all(_same(one, other) for one, other in zip(there, wanted, strict=True))
-    return bool(there == wanted)
+def _same(there: AutomationCore, wanted: AutomationCore) -> bool:
+    """Whether the server's automation is the wanted one, but for what the server adds to it."""
+    fields = set(AutomationCore.model_fields) - {"owner_resource"}
+    return all(getattr(there, field) == getattr(wanted, field) for field in fields)
 
 
 def _trigger(

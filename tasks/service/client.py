@@ -33,18 +33,19 @@ from prefect.states import Cancelling
 
 from tasks.errors import InputError, ServiceError, StateError
 from tasks.request import CalibrationRequest
+from tasks.service.artifacts import algorithm_of
 
 DEPLOYMENT = "calibrate/calibrate"
 URGENT_QUEUE = "urgent"
 TAG = "vacal"
-RESULTS_MARK = "results: "
-"""The final state's message of a run with results ends with this and the address of its folder."""
+RESULTS_LABEL = "vacal.results"
+"""Label of a flow run: the address of its results' folder. A run without results does not have it."""
+LOST_STRATA_LABEL = "vacal.lost_strata"
+"""Label of a flow run with results: true if strata were lost with their R process; another try may help."""
 WITHOUT_REPORT = "CompletedWithoutReport"
 """Name of the green final state of a run of which only the report could not be written."""
 NEWER_INVENTORY = "NewerInventory"
 """Name of the green final state of refresh-inventory where it found newer matrices."""
-TRY_AGAIN = "submitted again, it tries those once more that were lost with their R process"
-"""In the final state's message of a run with results of which some strata may still be computed."""
 
 PAGE = 200  # the server gives no more at a time
 
@@ -82,7 +83,10 @@ def status_word(state: State[Any] | None) -> str:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run as its user sees it; `progress` by algorithm, 0-100; `results`: the address of its folder."""
+    """A run as its user sees it; `progress` by algorithm, 0-100; `results`: the address of its folder.
+
+    `lost_strata`: whether strata of its results were lost with their R process.
+    """
 
     id: UUID
     name: str
@@ -96,6 +100,7 @@ class RunStatus:
     request: Mapping[str, Any]
     progress: Mapping[str, float]
     results: str | None
+    lost_strata: bool
 
     @property
     def has_ended(self) -> bool:
@@ -105,13 +110,11 @@ class RunStatus:
     @property
     def may_be_submitted_again(self) -> bool:
         """Whether another run of the request may do better: this one failed, was ended, or lost strata."""
-        return self.has_ended and (self.status not in WITH_RESULTS or TRY_AGAIN in self.message)
+        return self.has_ended and (self.results is None or self.lost_strata)
 
 
 def describe(run: FlowRun, progress: Mapping[str, float]) -> RunStatus:
     """A flow run of the server as a RunStatus."""
-    message = (run.state.message if run.state else None) or ""
-    _, mark, uri = message.rpartition(RESULTS_MARK)
     word = status_word(run.state)
     request = run.parameters.get("request") or {}
     # Until it starts, a run of a schedule has a name that Prefect made up.
@@ -120,7 +123,7 @@ def describe(run: FlowRun, progress: Mapping[str, float]) -> RunStatus:
         id=run.id,
         name=request.get("name", run.name) if waiting else run.name,
         status=word,
-        message=message,
+        message=(run.state.message if run.state else None) or "",
         created=run.created,
         due=run.expected_start_time,
         started=run.start_time,
@@ -128,8 +131,17 @@ def describe(run: FlowRun, progress: Mapping[str, float]) -> RunStatus:
         tags=tuple(sorted(run.tags)),
         request=request,
         progress=dict(progress),
-        results=uri.strip() if mark and word in WITH_RESULTS else None,
+        results=str(run.labels[RESULTS_LABEL])
+        if word in WITH_RESULTS and RESULTS_LABEL in run.labels
+        else None,
+        lost_strata=run.labels.get(LOST_STRATA_LABEL) is True,
     )
+
+
+def record_results(flow_run: UUID, address: str, *, lost_strata: bool) -> None:
+    """Put the address of a run's results where every client of the server finds it: its flow run's labels."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run_labels(flow_run, {RESULTS_LABEL: address, LOST_STRATA_LABEL: lost_strata})
 
 
 def submission_key(request: CalibrationRequest, content: str, attempt: int) -> str:
@@ -269,7 +281,7 @@ class Server:
                 flow_run_id=ArtifactFilterFlowRunId(any_=[run]), type=ArtifactFilterType(any_=["progress"])
             )
         )
-        named = {(a.key or "progress").removeprefix("progress-"): float(str(a.data or 0)) for a in artifacts}
+        named = {algorithm_of(a.key or "progress"): float(str(a.data or 0)) for a in artifacts}
         return dict(sorted(named.items()))
 
     def _find(self, run: str) -> FlowRun:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os.path
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from tasks.request import CalibrationRequest, parse_request
+from tasks.request import CalibrationRequest, addresses_beside_input, parse_request, with_addresses
 from tasks.sources import find_files
 from tasks.storage import errors, filesystem
-
-_OWN_WORDS = {"inventory", "illustrative"}  # sources of matrices that are no address
 
 
 def absolute(request: CalibrationRequest) -> CalibrationRequest:
@@ -22,22 +18,8 @@ def absolute(request: CalibrationRequest) -> CalibrationRequest:
     def make_absolute(uri: str) -> str:
         return uri if "://" in uri else os.path.abspath(Path(uri).expanduser())  # noqa: PTH100 - may be a pattern
 
-    fields = request.model_dump(mode="json")
-    matrix, weights = fields["matrix"], fields["roll_up_weights"]
-    fields["input"]["uri"] = _each(fields["input"]["uri"], make_absolute)
-    if matrix["source"] not in _OWN_WORDS:
-        matrix["source"] = make_absolute(matrix["source"])
-    fields["roll_up_weights"] = weights and make_absolute(weights)
-    fields["output"] = make_absolute(fields["output"])
-    return parse_request(fields)
-
-
-def _each(uri: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(uri, dict):
-        return {algorithm: _each(one, change) for algorithm, one in uri.items()}
-    if isinstance(uri, list):
-        return [change(one) for one in uri]
-    return uri and change(uri)
+    fields = with_addresses(request.model_dump(mode="json"), make_absolute)
+    return parse_request({**fields, "output": make_absolute(request.output)})
 
 
 def input_content(request: CalibrationRequest) -> str:
@@ -50,9 +32,7 @@ def input_content(request: CalibrationRequest) -> str:
         if request.input.uri
         else []
     )
-    names += [
-        uri for uri in (request.matrix.source, request.roll_up_weights) if uri and uri not in _OWN_WORDS
-    ]
+    names += addresses_beside_input(request.model_dump(mode="json"))
     lines = [f"{name}\t{_mark(name)}" for name in names]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -41,8 +41,10 @@ def _r() -> Check:
     path = shutil.which("R")
     if path is None:
         return Check("R", False, "not on the PATH", "run script/bootstrap")
-    printed = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    return Check("R", True, f"{printed.splitlines()[0]} ({path})", "")
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    if done.returncode or not done.stdout:
+        return Check("R", False, f"{path} does not start", "run script/bootstrap, or mend the PATH")
+    return Check("R", True, f"{done.stdout.splitlines()[0]} ({path})", "")
 
 
 def _r_package() -> Check:

@@ -86,5 +86,5 @@ def _store() -> list[Check]:
         with errors(uri):
             fs.ls(path.split("/")[0])
     except VacalError as error:
-        return [Check("results store", False, str(error), "see docs/install.md, Store")]
+        return [Check("results store", False, str(error), "see docs/outputs.md, Object storage")]
     return [Check("results store", True, uri, "")]

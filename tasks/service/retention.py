@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from tasks.errors import InputError
 from tasks.request import CalibrationRequest
 from tasks.results import list_runs, remove_run
+from tasks.roots import require_allowed
 from tasks.service.content import changed_at
-from tasks.sources import find_files
+from tasks.sources import every_file, find_files
 from tasks.storage import Storage, errors, filesystem
 
 
@@ -45,7 +46,11 @@ def expired_runs(runs: Iterable[StoredRun], keep: timedelta, now: datetime) -> l
 
 
 def remove_expired_runs(root: str, keep: timedelta, now: datetime | None = None) -> list[str]:
-    """Remove the expired runs of a store; returns their ids."""
+    """Remove the expired runs of a store; returns their ids.
+
+    Raises InputError where this installation does not let a request write there.
+    """
+    require_allowed(root, "output")
     published = Storage(root).files("runs")
     runs = [
         StoredRun(m["run"], m["name"], published[f"runs/{m['run']}/manifest.json"]) for m in list_runs(root)
@@ -57,15 +62,17 @@ def remove_expired_runs(root: str, keep: timedelta, now: datetime | None = None)
 
 
 def remove_expired_inputs(inbox: str, keep: timedelta, now: datetime | None = None) -> list[str]:
-    """Remove the input files of an inbox that were last changed longer than `keep` ago; returns them."""
+    """Remove the files of an inbox that were last changed longer than `keep` ago; returns them.
+
+    Hidden files and those that begin with `_` too: no run reads them, but they may hold records.
+
+    Raises InputError where this installation does not let a request read there.
+    """
+    require_allowed(inbox, "input")
     now = now or datetime.now(UTC)
-    try:
-        files = find_files(inbox, "csv")  # the format is not looked at: every file counts
-    except InputError:  # nothing there
-        return []
-    old = [file for file in files if now - changed_at(file.name) > keep]
+    old = [(name, path) for name, path in every_file(inbox) if now - changed_at(name) > keep]
     fs, _ = filesystem(inbox)
     with errors(inbox):
-        for file in old:
-            fs.rm_file(file.path)
-    return [file.name for file in old]
+        for _, path in old:
+            fs.rm_file(path)
+    return [name for name, _ in old]

@@ -1,6 +1,6 @@
 """Files that users give: found at their addresses and read in a stream."""
 
-from tasks.sources.find import Addresses, find_files
+from tasks.sources.find import Addresses, every_file, find_files
 from tasks.sources.header import same_names
 from tasks.sources.missing import missing_as_null
 from tasks.sources.numbers import THOUSANDS, by_value, decimals, is_grouped, number
@@ -17,6 +17,7 @@ __all__ = [
     "Table",
     "by_value",
     "decimals",
+    "every_file",
     "find_files",
     "inline_batches",
     "is_grouped",

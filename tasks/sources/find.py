@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from tasks import storage
 from tasks.errors import InputError
+from tasks.roots import require_all_allowed, require_allowed
 
 BLOCK = 8 << 20
 _ENDINGS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -70,6 +71,14 @@ def find_files(
     return sorted(found, key=lambda file: (file.algorithm or "", file.name))
 
 
+def every_file(uri: str) -> list[tuple[str, str]]:
+    """Name and path of every file at an address; in a folder also those that are hidden or put beside.
+
+    `find_files` leaves these out, but they may hold records too. None where nothing is there.
+    """
+    return [(name, path) for name, path, _ in _at(uri)]
+
+
 def _given_twice(found: Sequence[SourceFile]) -> Iterator[str]:
     """Files with several addresses: the same text, another way to write it, or a link."""
     by_place: dict[str, list[str]] = {}
@@ -81,29 +90,39 @@ def _given_twice(found: Sequence[SourceFile]) -> Iterator[str]:
             yield f"{names[0]}: is given more than once{also}; each file is read once"
 
 
-def _expand(uri: str, algorithm: str | None, format: str | None) -> list[SourceFile]:
+def _at(uri: str) -> list[tuple[str, str, str]]:
+    """Name, path, and path below the address of every file at an address, by path."""
     fs, path = storage.filesystem(uri)
+    require_allowed(uri, "input")
+    if _is_pattern(uri):
+        require_allowed(_before_pattern(uri) or ".", "input")
     root_uri, root = uri, path
     with storage.errors(uri):
         if fs.isfile(path):
             paths = [path]
         elif fs.isdir(path):
-            paths = [p for p in fs.find(path) if _is_data(p.removeprefix(path))]
+            paths = fs.find(path)
         else:
             root_uri, root = _before_pattern(uri), _before_pattern(path)
             paths = [p for p in fs.glob(path) if fs.isfile(p)] if _is_pattern(path) else []
-    if not paths:
+    below = [(path, path.removeprefix(root)) for path in sorted(paths)]
+    return [(root_uri + inside if inside else uri, path, inside) for path, inside in below]
+
+
+def _expand(uri: str, algorithm: str | None, format: str | None) -> list[SourceFile]:
+    found = [file for file in _at(uri) if _is_pattern(uri) or _is_data(file[2])]
+    if not found:
         what = "no file fits this pattern" if _is_pattern(uri) else "there is no such file, or no file in it"
         raise InputError(f"{uri}: {what}")
+    require_all_allowed(uri, [f"s3://{p}" if uri.startswith("s3://") else p for _, p, _ in found])
     files, problems = [], []
-    for path in sorted(paths):
-        name = root_uri + path.removeprefix(root) if path != root else uri
+    for name, path, below in found:
         kind = format or _format(path)
         if kind is None:
             problems.append(_unknown_format(name))
         else:
-            below = path.removeprefix(root) if path != root else ""
-            above = dict(_last_partitions(root if path != root else path.rpartition("/")[0]))
+            root = path.removesuffix(below)
+            above = dict(_last_partitions(root if below else path.rpartition("/")[0]))
             files.append(SourceFile(name, path, kind, algorithm, dict(_partitions(below)), above))
     if problems:
         raise InputError(problems)

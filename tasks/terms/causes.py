@@ -1,13 +1,15 @@
 """Causes of death: the broad causes that are calibrated, and the map from specific causes to them.
 
 The broad causes are those of the CHAMPS misclassification matrices (Pramanik et al. 2025); the specific
-causes are the names that openVA (WHO 2016 cause list) and EAVA use. Names are compared without regard to case
-and outer white space. Nothing is dropped here: every label gets a treatment that says what became of it.
+causes are the names that openVA (WHO 2016 and 2022 cause lists) and EAVA use. Names are compared without
+regard to case and outer white space. Nothing is dropped here: every label gets a treatment that says what
+became of it.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,8 +19,12 @@ from typing import Literal
 
 from rapidfuzz import fuzz, process
 
+from tasks.terms.icd10 import CodeRange, code_range
+from tasks.terms.text import visible
+
 AgeGroup = Literal["neonate", "child"]
-Treatment = Literal["mapped", "undetermined", "unmapped", "blank"]
+Treatment = Literal["mapped", "undetermined", "stillbirth", "unmapped", "blank"]
+Stillbirths = Literal["exclude", "other"]
 
 AGE_GROUPS: tuple[AgeGroup, ...] = ("neonate", "child")
 
@@ -46,11 +52,20 @@ BROAD_CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+MOST_CAUSES = 64
+"""The most causes that the R package calibrates together."""
+
 UNDETERMINED_VERSION = "1"
 UNDETERMINED = ("Unspecified", "Undetermined", "Unknown")
 """Labels that say that no cause could be determined: excluded from calibration, counted and reported.
 
 "Other" is not among them: it is a cause.
+"""
+
+STILLBIRTHS = ("Stillbirth", "Fresh stillbirth", "Macerated stillbirth")
+"""Labels of births without life, which are no deaths of an age group: excluded, counted and reported.
+
+The published package counts fresh and macerated stillbirths as "other".
 """
 
 NEAR_ENOUGH = 70
@@ -85,10 +100,38 @@ def cause_map(age_group: str) -> Mapping[str, str]:
     return MappingProxyType(known)
 
 
+@cache
+def who_2022_map(age_group: str) -> Mapping[str, str]:
+    """Names of the WHO 2022 cause list, in lower case, with their broad cause; without stillbirths.
+
+    Each name is there alone and after its code, as in "01.04 diarrhoeal diseases".
+    """
+    text = files("tasks.terms").joinpath("who2022_causes.csv").read_text(encoding="utf-8")
+    rows = [row for row in csv.DictReader(text.splitlines()) if row[age_group] != "stillbirth"]
+    names = {normal(row["cause"]): row[age_group] for row in rows}
+    return MappingProxyType(names | {f"{row['code']} {normal(row['cause'])}": row[age_group] for row in rows})
+
+
+@cache
+def _only_in_who_2022(age_group: str) -> frozenset[str]:
+    known = cause_map(age_group)
+    return frozenset(
+        visible(name) for name in who_2022_map(age_group) if _CODE_OF_WHO.sub("", name) not in known
+    )
+
+
+def only_in_who_2022(label: str, age_group: str) -> bool:
+    """Whether a label, whole or as messages show it, is of the WHO 2022 list and not of that of 2016."""
+    return age_group in AGE_GROUPS and normal(visible(label.strip())) in _only_in_who_2022(age_group)
+
+
 def cause_rows(age_group: str) -> list[tuple[str, str]]:
     """Pairs of cause name and broad cause, by broad cause in the standard order, as people read the map."""
     order = BROAD_CAUSES[age_group]
-    return sorted(cause_map(age_group).items(), key=lambda pair: (order.index(pair[1]), pair[0]))
+    known = {name: broad for name, broad in who_2022_map(age_group).items() if not _CODE_OF_WHO.match(name)}
+    known |= cause_map(age_group)
+    rows = sorted(known.items(), key=lambda pair: (order.index(pair[1]), pair[0]))
+    return rows + [(normal(label), "(excluded: stillbirth)") for label in STILLBIRTHS]
 
 
 class CauseList:
@@ -96,6 +139,9 @@ class CauseList:
 
     study_cause_map: study cause -> broad cause; the calibration causes are then the study causes as spelled.
     broad_causes: the causes of the misclassification matrices where they are not the standard ones.
+    cause_labels: label, ICD-10 code or range of codes -> broad cause, or a word such as Undetermined; goes
+    before the standard names. Targets that are neither are left out: who calls this reports them.
+    stillbirths: "other" counts them as that broad cause, where the matrices have it.
     """
 
     def __init__(
@@ -103,29 +149,92 @@ class CauseList:
         age_group: str,
         study_cause_map: Mapping[str, str] | None = None,
         broad_causes: Sequence[str] | None = None,
+        cause_labels: Mapping[str, str] | None = None,
+        stillbirths: Stillbirths = "exclude",
     ) -> None:
         self.age_group = age_group
         self.broad = tuple(broad_causes) if broad_causes is not None else BROAD_CAUSES[age_group]
+        self._coded: dict[str, str] = {}
         if study_cause_map:
             self.known = {normal(study): study.strip() for study in study_cause_map}
         else:
-            self.known = {name: cause for name, cause in cause_map(age_group).items() if cause in self.broad}
-            self.known |= {normal(cause): cause for cause in self.broad}
-        self._undetermined = {normal(label) for label in UNDETERMINED} - set(self.known)
+            self.known, self._coded = self._standard(stillbirths)
+        self._left_out: dict[str, Treatment] = {normal(label): "stillbirth" for label in STILLBIRTHS}
+        self._left_out |= {normal(label): "undetermined" for label in UNDETERMINED}
+        self._left_out = {key: why for key, why in self._left_out.items() if key not in self.known}
+        self._ranges: list[tuple[CodeRange, CauseMatch]] = []
+        for label, target in (cause_labels or {}).items():
+            self._add(label, target)
+
+    def _standard(self, stillbirths: Stillbirths) -> tuple[dict[str, str], dict[str, str]]:
+        """The standard names with their broad causes, and apart those that begin with a code of the WHO."""
+        names = {**who_2022_map(self.age_group), **cause_map(self.age_group)}
+        names |= {normal(label): "other" for label in STILLBIRTHS if stillbirths == "other"}
+        found = {name: cause for name, cause in names.items() if cause in self.broad}
+        coded = {name: cause for name, cause in found.items() if _CODE_OF_WHO.match(name)}
+        known = {name: cause for name, cause in found.items() if name not in coded}
+        return known | {normal(cause): cause for cause in self.broad}, coded
+
+    def _add(self, label: str, target: str) -> None:
+        """Have a label of `cause_labels` mean its target, before all that is known."""
+        spelled = {normal(cause): cause for cause in self.broad}
+        cause = spelled.get(normal(target))
+        if cause is not None:
+            self.known[normal(label)] = cause
+            self._left_out.pop(normal(label), None)
+        elif is_undetermined(target):
+            self.known.pop(normal(label), None)
+            self._left_out[normal(label)] = "undetermined"
+        if (codes := code_range(label)) and (cause is not None or is_undetermined(target)):
+            self._ranges.append((codes, CauseMatch("", cause, "undetermined" if cause is None else "mapped")))
 
     def match(self, label: str | None) -> CauseMatch:
         """The calibration cause of a label, or why it has none."""
         key = normal(label or "")
-        if key in self.known:
-            return CauseMatch(label or "", self.known[key], "mapped")
         if not key:
             return CauseMatch("", None, "blank")
-        treatment: Treatment = "undetermined" if key in self._undetermined else "unmapped"
-        return CauseMatch(label or "", None, treatment)
+        if cause := self.known.get(key) or self._coded.get(key):
+            return CauseMatch(label or "", cause, "mapped")
+        if key in self._left_out:
+            return CauseMatch(label or "", None, self._left_out[key])
+        return self._of_code(label or "") or CauseMatch(label or "", None, "unmapped")
+
+    def _of_code(self, label: str) -> CauseMatch | None:
+        """What the range of ICD-10 codes that holds a code says of it."""
+        codes = code_range(label) if self._ranges else None
+        for of_range, match in self._ranges if codes else ():
+            if codes and of_range.holds(codes):
+                return CauseMatch(label, match.cause, match.treatment)
+        return None
 
     def nearest(self, label: str, limit: int = 3) -> list[str]:
-        """Known names that resemble the label, best first; may be empty."""
-        return nearest(label, self.known, limit)
+        """Known names that resemble the label or share its words, best first; may be empty."""
+        found = [*nearest(label, self.known, limit), *_of_same_words(label, self.known)]
+        return list(dict.fromkeys(found))[:limit]
+
+
+def is_undetermined(label: str) -> bool:
+    """Whether a label says that no cause could be determined."""
+    return normal(label) in map(normal, UNDETERMINED)
+
+
+_CODE_OF_WHO = re.compile(r"\d\d(\.\d\d)? ")
+_WORD = re.compile(r"[^\W\d_]{4,}")
+_NO_HINT = frozenset({"other", "unspecified", "cause", "causes", "disease", "diseases", "with", "neonatal"})
+
+
+def _of_same_words(label: str, known: Iterable[str]) -> list[str]:
+    """Names that begin with the label, then those that have all of its words, or only words of it."""
+    key, words = normal(label), _telling_words(label)
+    begin = [name for name in known if len(key) >= 4 and name.startswith(key)]
+    share = [
+        name for name in known if words and (own := _telling_words(name)) and (words <= own or own <= words)
+    ]
+    return [*begin, *sorted(share, key=lambda name: -fuzz.ratio(key, name))]
+
+
+def _telling_words(text: str) -> set[str]:
+    return set(_WORD.findall(normal(text).replace("_", " "))) - _NO_HINT
 
 
 def nearest(text: str, known: Iterable[str], limit: int = 3) -> list[str]:

@@ -22,5 +22,6 @@ FLAGS = (
     "difference_not_joint",
     "rollup_incomplete",
     "inventory_not_verified",
+    "who_2022_causes",
 )
 """Every flag, in the order in which tables and pages give them."""

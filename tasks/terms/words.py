@@ -1,8 +1,10 @@
 """The words that people read, in English, French and Portuguese: causes, flags, verdicts, report texts.
 
 One message file a language in tasks/terms/words/; a message is named by its section and key, as in
-"report.in_brief", and holds `{placeholders}`. Tables speak English only; pages, pictures and workbooks
-speak the language asked for.
+"report.in_brief", and holds `{placeholders}`. A message about a number may have a form for each plural category
+of the language (`one`, `other`). Plural rules, signs of numbers and names of countries are those of CLDR.
+
+Tables speak English only; pages, pictures and workbooks speak the language that the request names.
 """
 
 from __future__ import annotations
@@ -14,11 +16,16 @@ from importlib.resources import files
 from typing import Literal, get_args
 
 import yaml
+from babel import Locale
 
+from tasks.terms.countries import country_code
 from tasks.terms.flags import FLAGS
 
 Language = Literal["en", "fr", "pt"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+LOCALES = {"en": "en", "fr": "fr", "pt": "pt_PT"}
+"""Portuguese as in Africa: its plurals, numbers and names of countries are those of Portugal, not of Brazil."""
 
 CAUSE_ORDER = (
     "prematurity",
@@ -49,13 +56,29 @@ NOTHING = "\N{EM DASH}"
 class Words:
     """The messages of one language, and numbers as that language writes them."""
 
-    def __init__(self, language: str, messages: dict[str, str]) -> None:
+    def __init__(
+        self, language: str, messages: dict[str, str], plurals: dict[str, dict[str, str]] | None = None
+    ) -> None:
+        """`plurals`: the forms of messages about a number, by plural category; `other` stands in messages too."""
         self.language = language
         self.messages = messages
+        self._plurals = plurals or {}
+        self._locale = Locale.parse(LOCALES[language])
+        symbols = self._locale.number_symbols["latn"]
+        self._decimal, self._thousands = symbols["decimal"], symbols["group"]
+        self._percent = self._locale.percent_formats[None].suffix[0]
 
-    def __call__(self, key: str, **values: object) -> str:
-        """The message `key` ("section.key") with its placeholders filled; KeyError if there is none."""
-        return self.messages[key].format(**values)
+    def __call__(self, key: str, *, count: float | None = None, **values: object) -> str:
+        """The message `key` ("section.key") with its placeholders filled; KeyError if there is none.
+
+        `count`: the number that the message is about. It chooses the plural form, and it is {number}.
+        """
+        if count is None:
+            return self.messages[key].format(**values)
+        text, forms = self.messages[key], self._plurals.get(key)
+        if forms and math.isfinite(count):
+            text = forms.get(self._locale.plural_form(abs(float(count))), text)
+        return text.format(**{"number": self.number(count), **values})
 
     def section(self, name: str) -> dict[str, str]:
         """All messages of a section, by key, in the order of the message file."""
@@ -71,6 +94,13 @@ class Words:
     def cause(self, name: str) -> str:
         """Readable name of a broad cause; a study cause is shown as the study spells it."""
         return self.messages.get(f"causes.{name}", name)
+
+    def country(self, name: str) -> str:
+        """A country's name in this language; in English the one that tables have."""
+        code = None if self.language == "en" else country_code(name)
+        return (
+            self.messages.get(f"countries.{name}", name) if code is None else self._locale.territories[code]
+        )
 
     def algorithm(self, name: str) -> str:
         """Readable name of an algorithm or of the ensemble."""
@@ -88,19 +118,18 @@ class Words:
         """Names joined by commas."""
         return ", ".join(names)
 
-    def number(self, value: float | None) -> str:
-        """A whole number with its thousands apart."""
-        return (
-            NOTHING if _missing(value) else f"{value:,.0f}".replace(",", self.messages["numbers.thousands"])
-        )
+    def number(self, value: float | None, decimals: int = 0) -> str:
+        """A number with its thousands apart, a whole one unless `decimals` are given."""
+        return NOTHING if _missing(value) else self._written(f"{value:,.{decimals}f}")
 
     def decimal(self, value: float | None, decimals: int) -> str:
         """A number with a fixed count of decimals."""
-        return (
-            NOTHING
-            if _missing(value)
-            else f"{value:.{decimals}f}".replace(".", self.messages["numbers.decimal"])
-        )
+        return NOTHING if _missing(value) else self._written(f"{value:.{decimals}f}")
+
+    def _written(self, number: str) -> str:
+        """An English number with the signs of the language."""
+        whole, point, rest = number.partition(".")
+        return str(whole.replace(",", self._thousands) + (self._decimal if point else "") + rest)
 
     def percent(self, fraction: float | None, decimals: int = 0) -> str:
         """A fraction as a percentage; what would round to zero is shown as less than the smallest step."""
@@ -109,7 +138,7 @@ class Words:
         smallest = 10.0**-decimals
         below = 0 < 100 * fraction < smallest / 2
         shown = self.decimal(smallest if below else 100 * fraction, decimals)
-        return ("<" if below else "") + shown + self.messages["numbers.percent"]
+        return ("<" if below else "") + shown + self._percent
 
     def probability(self, value: float | None) -> str:
         """A posterior probability in whole percents; draws prove neither 0 nor 1: the ends are <1%, >99%."""
@@ -153,9 +182,10 @@ def words(language: str = "en") -> Words:
         raise ValueError(f"no messages in language {language!r}; there are {', '.join(LANGUAGES)}")
     text = files("tasks.terms").joinpath(f"words/{language}.yaml").read_text(encoding="utf-8")
     sections = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return Words(
-        language, {f"{s}.{key}": str(text) for s, part in sections.items() for key, text in part.items()}
-    )
+    found = {f"{s}.{key}": text for s, part in sections.items() for key, text in part.items()}
+    plurals = {key: forms for key, forms in found.items() if isinstance(forms, dict)}
+    messages = {key: str(plurals[key]["other"] if key in plurals else text) for key, text in found.items()}
+    return Words(language, messages, plurals)
 
 
 def in_order(causes: Iterable[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -95,27 +94,10 @@ class VerdictRules(BaseModel):
     rollup_incomplete: Severity = Field(
         default="with_caution", description="A total without some of its strata."
     )
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a verdict is not `publishable`: the rule, its limit and the value that crossed it (or empty)."""
-
-    rule: str
-    severity: Severity
-    limit: str = ""
-    value: str = ""
-
-    @property
-    def code(self) -> str:
-        """Compact form, for the column `verdict_codes`."""
-        return ":".join((self.rule, self.limit, self.value.replace(";", ",")))
-
-
-def verdict_of(reasons: Iterable[Reason]) -> Verdict:
-    """The worst severity among the reasons; `publishable` without any."""
-    severities = {reason.severity for reason in reasons}
-    return next((v for v in reversed(VERDICTS) if v in severities), "publishable")
+    who_2022_causes: Severity = Field(
+        default="with_caution",
+        description="Causes of the WHO 2022 list; the matrices were estimated on output for that of 2016.",
+    )
 
 
 def worst(verdicts: Iterable[str]) -> str:

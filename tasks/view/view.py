@@ -1,10 +1,10 @@
-"""A run as pages and pictures see it: its units (strata and roll-ups), each with its results."""
+"""A run as its readers see it, in their language: its units (strata and roll-ups), each with its results."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -12,16 +12,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.results import ALL, ENSEMBLE, Results, split_flags
-from tasks.terms import AGE_GROUPS, MISSING, Words, in_order
-from tasks.verdict import TOO_NARROW, identity_columns
-from tasks.view.rows import Row, Rows
+from tasks.results import ALL, ENSEMBLE, Results
+from tasks.terms import AGE_GROUPS, Language, in_order, words
+from tasks.verdict import identity_columns
+from tasks.view.names import unique_names
+from tasks.view.rows import Rows
+from tasks.view.units import Unit, trusts_interval
 
 NO_INTERVAL = "*"
 """Behind a share whose interval is known to be too narrow and therefore not shown."""
-SHOWN = ("publishable", "publishable_narrow", "with_caution", "mean_only", "do_not_publish")
-"""What a reader is told, from the best to the worst: the verdicts; that of an ensemble with nothing else
-against it; and the one for caution that is about an interval known to be much too narrow."""
 _ESTIMATE = (
     "level", "stratum", "algorithm", "cause", "deaths", "raw", "mean", "q025", "q975", "status", "flags",
     "not_calibrated_reason", "calibrated_deaths", "estimated_deaths", "verdict", "verdict_codes",
@@ -35,49 +34,12 @@ _RECORDS = ("age_group", "algorithm", "disposition", "reason")
 _AGES: dict[str, int] = {age_group: place for place, age_group in enumerate(AGE_GROUPS)}
 
 
-@dataclass(frozen=True)
-class Unit:
-    """A stratum, or a roll-up: what it is and how many deaths were received in it."""
-
-    level: str
-    stratum: str
-    age_group: str
-    country: str
-    values: dict[str, str] = field(hash=False)
-    deaths: float = 0.0
-
-    @property
-    def is_total(self) -> bool:
-        """Whether it is a roll-up."""
-        return self.level != "stratum"
-
-    def place(self, say: Words) -> str:
-        """The unit without its age group, as in `Mozambique, Nampula, 2023`."""
-        shown = (
-            say("report.missing") if value == MISSING else value
-            for value in self.values.values()
-            if value != ALL
-        )
-        return ", ".join([self.country, *shown])
-
-    def name(self, say: Words) -> str:
-        """The unit within its country and age group, as in `Nampula, 2023`; the country of the whole."""
-        return self.place(say).removeprefix(self.country).removeprefix(", ") or self.country
-
-    def label(self, say: Words) -> str:
-        """The unit as a person names it, as in `Mozambique, Nampula, 2023: Neonates (0-27 days)`."""
-        return say.pair(self.place(say), say.or_plain(f"age_groups.{self.age_group}"))
-
-    def short(self, say: Words) -> str:
-        """The same where room is short, as in `Nampula, 2023: neonates`."""
-        return say.pair(self.name(say), say.or_plain(f"age_groups_short.{self.age_group}"))
-
-
 class View:
-    """The tables of a run, looked up by unit and algorithm: no more of them than pages and pictures show."""
+    """The tables of a run by unit and algorithm, as far as pages and pictures show them, and the words."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, language: Language = "en") -> None:
         self.results = results
+        self.say = words(language)
         self.manifest = results.manifest
         place = identity_columns(results.column_names("strata"))
         self.columns = [name for name in place if name not in ("age_group", "country")]
@@ -91,6 +53,13 @@ class View:
         self.algorithms = self._algorithms()
         self._matrices: tuple[Unit, pa.Table] | None = None
 
+    def in_language(self, language: Language) -> View:
+        """The same run in another language; the tables are shared."""
+        other = copy(self)
+        other.say = words(language)
+        other.__dict__.pop("units", None)  # they are bound to the view that they came from
+        return other
+
     @cached_property
     def countries(self) -> list[str]:
         """Countries of the units, each once."""
@@ -98,7 +67,7 @@ class View:
 
     def groups(self) -> list[tuple[str, str]]:
         """Age group and country of the units, each once."""
-        return list(dict.fromkeys((unit.age_group, unit.country) for unit in self.units))
+        return list(dict.fromkeys(unit.group for unit in self.units))
 
     def has_table(self, name: str) -> bool:
         """Whether the run has a table of that name."""
@@ -112,6 +81,16 @@ class View:
         totals.sort(key=lambda unit: (sum(value != ALL for value in unit.values.values()), unit.level))
         return sorted(totals + strata, key=lambda unit: (not unit.is_total, _AGES.get(unit.age_group, 9)))
 
+    @cached_property
+    def file_names(self) -> dict[Unit, str]:
+        """The part of a picture's file name that tells the units of the run apart."""
+        return unique_names({unit: (*unit.group, *unit.differing) for unit in self.units})
+
+    @cached_property
+    def group_file_names(self) -> dict[tuple[str, str], str]:
+        """The same for age groups and countries."""
+        return unique_names({group: group for group in self.groups()})
+
     @property
     def totals(self) -> list[Unit]:
         """The roll-ups."""
@@ -122,11 +101,6 @@ class View:
         """The strata."""
         return [unit for unit in self.units if not unit.is_total]
 
-    def rows(self, unit: Unit, algorithm: str) -> list[Row]:
-        """The estimates of a unit by an algorithm, one a cause, in order; empty if there are none."""
-        by_cause = {row["cause"]: row for row in self._estimates(unit, algorithm)}
-        return [by_cause[cause] for cause in in_order(by_cause)]
-
     def fit(self, unit: Unit, algorithm: str) -> Mapping[str, Any]:
         """The row of `strata` or `rollups`; empty if the unit has no such result."""
         if unit.is_total:
@@ -134,27 +108,6 @@ class View:
         else:
             found = self.fits.of(unit.stratum, algorithm)
         return found[0] if found else {}
-
-    def has_result(self, unit: Unit, algorithm: str) -> bool:
-        """Whether there is an estimate, calibrated or not."""
-        return any(row["status"] != "no_result" for row in self._estimates(unit, algorithm))
-
-    def fitted(self, unit: Unit) -> list[str]:
-        """The algorithms that have a result for the unit, the ensemble last."""
-        return [algorithm for algorithm in self.algorithms if self.has_result(unit, algorithm)]
-
-    def main(self, unit: Unit) -> str | None:
-        """The unit's main result: the ensemble, else the first algorithm of the request that has one."""
-        fitted = self.fitted(unit)
-        return ENSEMBLE if ENSEMBLE in fitted else fitted[0] if fitted else None
-
-    def verdict(self, unit: Unit, algorithm: str | None) -> str:
-        """Verdict of a result as a whole; `do_not_publish` where there is none."""
-        return (self.fit(unit, algorithm).get("verdict") if algorithm else None) or "do_not_publish"
-
-    def shown_verdict(self, unit: Unit, algorithm: str | None) -> str:
-        """The verdict of a result as its reader is told it: one of SHOWN."""
-        return shown_verdict(self.fit(unit, algorithm) if algorithm else {})
 
     @property
     def published_matrices(self) -> bool:
@@ -173,22 +126,22 @@ class View:
             self._matrices = unit, self.results.table("matrices", names, wanted)
         return self._matrices[1].filter(pc.field("algorithm") == algorithm).to_pandas()
 
-    def quotable(self, row: Mapping[str, Any], say: Words) -> tuple[str, str]:
+    def quotable(self, row: Mapping[str, Any]) -> tuple[str, str]:
         """Share and interval; of an interval that is too narrow it is said that it is not to be quoted."""
         trusted = trusts_interval(row)
-        share, interval = say.estimate(row["mean"], row["q025"], row["q975"], trusted=trusted)
-        return share, interval if trusted or not interval else say("report.interval_invalid")
+        share, interval = self.say.estimate(row["mean"], row["q025"], row["q975"], trusted=trusted)
+        return share, interval if trusted or not interval else self.say("report.interval_invalid")
 
-    def quoted(self, row: Mapping[str, Any], say: Words) -> str:
+    def quoted(self, row: Mapping[str, Any]) -> str:
         """`44% (31-60)`: an estimate with its interval, as one quotes it; a dash where there is none."""
-        share, interval = self.quotable(row, say)
+        share, interval = self.quotable(row)
         return share + (f" ({interval})" if interval else "")
 
-    def marked(self, row: Mapping[str, Any], say: Words) -> str:
+    def marked(self, row: Mapping[str, Any]) -> str:
         """The same where room is short: NO_INTERVAL in place of an interval that is too narrow."""
         if trusts_interval(row) or row["q025"] is None:
-            return self.quoted(row, say)
-        return self.quotable(row, say)[0] + NO_INTERVAL
+            return self.quoted(row)
+        return self.quotable(row)[0] + NO_INTERVAL
 
     def causes(self, units: Iterable[Unit]) -> list[str]:
         """All causes of the units, in order."""
@@ -220,9 +173,6 @@ class View:
     def _table(self, name: str, columns: Sequence[str], by: Sequence[str]) -> Rows:
         return Rows(self.results.table(name, columns, compact=True), by)
 
-    def _estimates(self, unit: Unit, algorithm: str) -> list[Row]:
-        return self.estimates.of(unit.level, unit.stratum, algorithm)
-
     def _algorithms(self) -> list[str]:
         """The request's algorithms in its order, then what else the tables hold, the ensemble last."""
         there = self.estimates.table["algorithm"].unique().to_pylist()
@@ -238,6 +188,7 @@ class View:
         units = frame.groupby(keys, sort=False, observed=True, as_index=False)[deaths].max()
         return [
             Unit(
+                self,
                 unit.get("level", "stratum"),
                 unit["stratum"],
                 unit["age_group"],
@@ -247,17 +198,3 @@ class View:
             )
             for unit in units.to_dict("records")
         ]
-
-
-def shown_verdict(row: Mapping[str, Any]) -> str:
-    """The verdict of an estimate or a fit as its reader is told it: one of SHOWN."""
-    verdict = str(row.get("verdict") or "do_not_publish")
-    if verdict == "publishable" and row.get("algorithm") == ENSEMBLE:
-        return "publishable_narrow"
-    narrow = row.get("status") != "passed_through" and not trusts_interval(row)
-    return "mean_only" if verdict == "with_caution" and narrow else verdict
-
-
-def trusts_interval(row: Mapping[str, Any]) -> bool:
-    """Whether no flag of an estimate or a fit says that its interval is too narrow."""
-    return TOO_NARROW.isdisjoint(split_flags(row.get("flags") or ""))

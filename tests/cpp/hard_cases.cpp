@@ -8,46 +8,19 @@
 
 #include "core/joint.hpp"
 #include "core/sampler.hpp"
+#include "problems.hpp"
 
 namespace {
 
+using problems::algorithm;
+using problems::fixed;
+using problems::problem;
+using problems::with_zeros;
+using problems::within;
 using vacal::AlgorithmData;
 using vacal::Fit;
 using vacal::Problem;
 using vacal::Work;
-
-AlgorithmData algorithm(double diagonal, double rest, std::vector<double> counts) {
-  const std::size_t n = counts.size();
-  AlgorithmData a;
-  a.matrix.assign(n * n, rest);
-  for (std::size_t i = 0; i < n; ++i) a.matrix[i * n + i] = diagonal;
-  a.counts = std::move(counts);
-  a.calibrated.assign(n, 1);
-  return a;
-}
-
-AlgorithmData fixed(AlgorithmData a) {
-  a.fixed = true;
-  return a;
-}
-
-AlgorithmData with_zeros(AlgorithmData a, const std::vector<int>& at) {
-  for (int i : at) a.matrix[i] = 0;
-  return a;
-}
-
-AlgorithmData within(AlgorithmData a, std::vector<char> calibrated) {
-  a.calibrated = std::move(calibrated);
-  return a;
-}
-
-Problem problem(std::vector<AlgorithmData> algorithms, std::vector<double> prior = {}) {
-  Problem p;
-  p.n_causes = static_cast<int>(algorithms.front().counts.size());
-  p.algorithms = std::move(algorithms);
-  p.prior = prior.empty() ? std::vector<double>(p.n_causes, 1.0) : std::move(prior);
-  return p;
-}
 
 std::string flaw(const Fit& fit, const Problem& p, const Work& work) {
   if (fit.p.size() != static_cast<std::size_t>(work.draws) * p.n_causes) return "wrong number of draws";
@@ -151,7 +124,8 @@ void parameters() {
 }
 
 // One joint fit of the strata's counts (algorithm after algorithm) with the matrices of these algorithms.
-void run_joint(const char* name, std::vector<AlgorithmData> algorithms, const std::vector<std::vector<double>>& strata) {
+void run_joint(const char* name, std::vector<AlgorithmData> algorithms, const std::vector<std::vector<double>>& strata,
+               bool must_be_refused = false) {
   vacal::joint::JointProblem data;
   const std::size_t n = algorithms.front().counts.size();
   for (std::size_t k = 0; k < algorithms.size(); ++k) {
@@ -166,6 +140,7 @@ void run_joint(const char* name, std::vector<AlgorithmData> algorithms, const st
   std::string found, told;
   try {
     const vacal::joint::JointFit fit = vacal::joint::JointSampler(data, work, {1, 2, 3}, [](const vacal::joint::JointStatus&) {}).run();
+    if (must_be_refused) found = "not refused";
     for (std::size_t at = 0; at < fit.p.size(); at += n) {
       double sum = 0;
       for (std::size_t j = 0; j < n; ++j) sum += fit.p[at + j];
@@ -177,7 +152,7 @@ void run_joint(const char* name, std::vector<AlgorithmData> algorithms, const st
     vacal::joint::find_misfit(data, fit);
     told = fit.converged ? "converged" : fit.reason;
   } catch (const vacal::SamplingError& error) {
-    found = "refused";
+    if (!must_be_refused) found = "refused";
     told = error.what();
   }
   if (!found.empty()) ++n_flaws;
@@ -197,6 +172,10 @@ void joint() {
   run_joint("a cause outside of the block", {within(a, {1, 1, 0}), b}, {{90, 50, 20, 80, 60, 30}, {40, 50, 60, 40, 50, 60}});
   run_joint("parameters 0.05", {algorithm(0.05, 0.05, {0, 0, 0})}, {{90, 50, 20}, {40, 50, 60}});
   run_joint("counts of samples", {a}, {{0.3, 0.5, 0.1}, {1.5, 0.2, 0}});
+  for (int n : {vacal::most_causes + 1, 80}) {
+    run_joint((std::to_string(n) + " causes").c_str(), {fixed(algorithm(30, 0.5, rising(n)))}, {rising(n)}, true);
+    run((std::to_string(n) + " causes").c_str(), problem({fixed(algorithm(30, 0.5, rising(n)))}), true);
+  }
   run_joint("two causes", {algorithm(10, 2, {0, 0})}, std::vector<std::vector<double>>(3, {50, 3}));
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.build_boundaries import made_up_boundaries
-from support.flow_made import PROVINCES, artifacts_of, checksums, r_processes
+from support.flow_made import PROVINCES, artifacts_of, checksums, labels_of, r_processes
 
 from flows import calibrate as module
 from flows.calibrate import IncompleteError, calibrate
@@ -20,7 +20,6 @@ from tasks.errors import InputError
 from tasks.results import store, write
 from tasks.results.store import open_results
 from tasks.run.job import resolved
-from tasks.service.client import TRY_AGAIN
 
 pytest_plugins = ["support.flow_made"]
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -37,8 +36,12 @@ def lose_nampula(request: Any, at_each_fit: Any) -> str:
     whole = next(c for c in steps.prepare(request).chunks if "Nampula" in c.name)
     nampula = {whole.id, next(s for s in whole.singles() if s.name.endswith("Nampula")).id}
     at_each_fit(kill)
-    with pytest.raises(IncompleteError, match=f"1 failed; {TRY_AGAIN}; results: ") as caught:
-        calibrate.with_options(task_runner=module.ThreadPoolTaskRunner(max_workers=1))(request)
+    runner = module.ThreadPoolTaskRunner(max_workers=1)
+    state = calibrate.with_options(task_runner=runner)(request, return_state=True)
+    assert state.name == "CompletedWithFailures"
+    with pytest.raises(IncompleteError) as caught:
+        state.result()
+    assert labels_of(state) == {"vacal.results": caught.value.uri, "vacal.lost_strata": True}
     return caught.value.uri
 
 
@@ -108,6 +111,7 @@ def test_a_recognised_run_shows_its_results_and_says_where_they_are(request_for:
     state = calibrate(request_for(), return_state=True)
     assert {"results", "summary"} <= set(artifacts_of(state))
     assert state.message == f"4 strata, as calibrated before: 4 calibrated; results: {uri}"
+    assert labels_of(state) == {"vacal.results": uri, "vacal.lost_strata": False}
 
 
 def test_a_report_that_cannot_be_written_does_not_hide_the_results(request_for: Any) -> None:
@@ -118,7 +122,7 @@ def test_a_report_that_cannot_be_written_does_not_hide_the_results(request_for: 
     assert (state.type.value, state.name) == ("COMPLETED", "CompletedWithoutReport")
     assert state.result() == job.uri
     assert "report could not be written" in (state.message or "")
-    assert (state.message or "").endswith(f"results: {job.uri}")
+    assert labels_of(state)["vacal.results"] == job.uri
     assert {"results", "summary"} <= set(artifacts_of(state))
 
 
@@ -139,18 +143,20 @@ def test_the_report_is_written_anew_by_each_call(request_for: Any, tmp_path: Pat
     [
         (None, ["province"], "does not exist"),
         ("no GeoJSON", ["province"], "not a GeoJSON collection"),
+        ("Zambézia".encode("latin-1"), ["province"], "is not UTF-8 text"),
         (made_up_boundaries(["Atlantis"]), ["province"], "names any of"),
         (made_up_boundaries(PROVINCES), [], "strata column"),
     ],
 )
 def test_boundaries_that_do_not_fit_are_refused_before_any_work(
-    request_for: Any, tmp_path: Path, content: str | None, columns: list[str], complaint: str
+    request_for: Any, tmp_path: Path, content: str | bytes | None, columns: list[str], complaint: str
 ) -> None:
     areas = tmp_path / "areas.geojson"
     if content is not None:
-        areas.write_text(content)
+        areas.write_bytes(content if isinstance(content, bytes) else content.encode())
     state = calibrate(request_for(boundaries=str(areas), columns={"strata": columns}), return_state=True)
     assert state.name == "BadInput"
+    assert labels_of(state) == {}
     with pytest.raises(InputError, match=complaint):
         state.result()
     assert not (tmp_path / "store").exists()

@@ -86,11 +86,8 @@ def test_results_agree_with_the_published_package(
     for algorithm, published in case["calibrated"].items():
         ours = results.csmf[results.csmf["algorithm"] == algorithm].set_index("cause")
         kept = case["not_calibrated"].get(algorithm, [])
-        assert (
-            set(ours.index[ours["status"] == "passed_through"]) == {kept}
-            if isinstance(kept, str)
-            else set(kept)
-        )
+        expected = {kept} if isinstance(kept, str) else set(kept)
+        assert set(ours.index[ours["status"] == "passed_through"]) == expected
         for cause, mean in published["mean"].items():
             assert ours.loc[cause, "mean"] == pytest.approx(mean, abs=MEAN_TOLERANCE), (algorithm, cause)
             if ours.loc[cause, "status"] == "calibrated":

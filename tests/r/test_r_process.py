@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from support import ROOT
 
-from tasks.engine.process import Pool, ProcessLostError
+from tasks.engine.process import Pool, ProcessLostError, TimedOutError
 from tasks.errors import EngineError, InputError
 
 TESTS = ROOT / "tests" / "support"
@@ -76,8 +77,26 @@ def test_a_hanging_process_is_ended_at_its_time_out(pool: Pool) -> None:
 
 
 def test_a_flood_of_messages_does_not_put_off_the_time_out(pool: Pool) -> None:
-    with pytest.raises(ProcessLostError, match="time-out"):
-        call(pool, "flood", timeout=2)
+    lines: list[str] = []
+    call(pool, "echo")  # started before the clock runs
+    with pytest.raises(TimedOutError):
+        call(pool, "flood", None, lambda kind, line: lines.append(line), timeout=10)
+    assert lines
+
+
+def test_a_process_that_does_not_read_is_ended_at_its_time_out(pool: Pool) -> None:
+    pid = call(pool, "echo")[1]
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(TimedOutError):
+        call(pool, "echo", b"x" * 50_000_000, timeout=1)
+    assert gone(pid)
+
+
+def test_a_process_that_stops_within_a_message_is_ended_at_its_time_out(pool: Pool) -> None:
+    pid = call(pool, "echo")[1]
+    with pytest.raises(TimedOutError):
+        call(pool, "stop_within_a_message", timeout=1)
+    assert gone(pid)
 
 
 def test_bad_input_arrives_with_every_problem(pool: Pool) -> None:
@@ -129,25 +148,78 @@ def test_an_error_of_the_caller_ends_the_process(pool: Pool) -> None:
 
 
 def test_the_signals_of_a_cancelled_run_do_not_end_the_process(pool: Pool) -> None:
-    def signal_twice(kind: str, pid: int) -> None:
-        os.kill(pid, signal.SIGTERM)
-        os.kill(pid, signal.SIGINT)
+    pid = call(pool, "echo")[1]
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        os.kill(pid, sign)
+        assert call(pool, "echo", sign) == (sign, pid)
+    signalled: list[int] = []
 
-    with pytest.raises(ProcessLostError, match="time-out"):
-        call(pool, "ask_and_hang", None, signal_twice, timeout=3)
+    def signal_twice(kind: str, pid: int) -> None:
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            os.kill(pid, sign)
+            signalled.append(sign)
+
+    with pytest.raises(TimedOutError):  # which it would not live to see
+        call(pool, "ask_and_hang", None, signal_twice, timeout=5)
+    assert signalled == [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files of everything that the test starts."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+def test_nothing_is_left_of_an_r_process_in_the_temporary_folder(temporary: Path) -> None:
+    with Pool() as pool:
+        session = Path(call(pool, "start_r"))
+        assert temporary in session.parents
+        assert session.is_dir()
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "lost"), [("crash", ProcessLostError), ("ask_and_hang", TimedOutError)])
+def test_nothing_is_left_of_a_process_that_was_lost(
+    name: str, lost: type[ProcessLostError], temporary: Path, pool: Pool
+) -> None:
+    folder = Path(call(pool, "use_folder"))
+    assert list(folder.iterdir())
+    with pytest.raises(lost):
+        call(pool, name, timeout=5)
+    assert list(temporary.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_process_whose_parent_was_killed(temporary: Path) -> None:
+    parent, line = killed_parent("use_folder_and_hang")
+    folder = Path(line)
+    assert folder.parent == temporary
+    parent.kill()
+    parent.communicate()
+    deadline = 240
+    while folder.exists() and (deadline := deadline - 1):
+        select.select([], [], [], 0.25)
+    assert list(temporary.iterdir()) == []
+
+
+def killed_parent(name: str) -> tuple[subprocess.Popen[str], str]:
+    """A parent to be killed whose process runs this function, and what the function sent."""
+    code = (
+        "from tasks.engine.process import Pool\n"
+        f"Pool().call('r_side:{name}', None, on_message=lambda kind, content: print(content, flush=True), "
+        f"timeout=600, env={ENV!r})"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, **ENV}, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    return parent, parent.stdout.readline().strip()
 
 
 def test_a_process_whose_parent_was_killed_ends_itself() -> None:
-    code = (
-        "from test_r_process import Pool, call\n"
-        "call(Pool(), 'ask_and_hang', None, lambda kind, pid: print(pid, flush=True))"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=TESTS, env={**os.environ, **ENV}, stdout=subprocess.PIPE, text=True
-    )
-    assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
-    handle = os.pidfd_open(pid)
+    parent, pid = killed_parent("ask_and_hang")
+    handle = os.pidfd_open(int(pid))
     parent.kill()
     parent.communicate()
     assert select.select([handle], [], [], 30)[0], "the orphan is still there"

@@ -54,7 +54,7 @@ def _contrast(before: Row, after: Row, between: str) -> dict[str, Any]:
         "stratum": before["stratum"].rpartition("/")[0], between: COMPARED, "level": between,
         "between": between, "reference": before[between], "compared": after[between], "flags": "",
         "reference_mean": before["mean"], "compared_mean": after["mean"], "difference": difference,
-        "verdict": "publishable", "verdict_codes": "", "verdict_reasons": None,
+        "verdict": "publishable", "verdict_codes": "[]", "verdict_reasons": None,
     }  # fmt: skip
     if before["status"] == "calibrated":
         spread = NormalDist(difference, (before["sd"] ** 2 + after["sd"] ** 2) ** 0.5)

@@ -129,3 +129,10 @@ def artifacts_of(state: State[Any]) -> Mapping[str, Any]:
     with get_client(sync_client=True) as client:
         of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_of(state)]))
         return {a.key: a for a in client.read_artifacts(artifact_filter=of_run)}
+
+
+def labels_of(state: State[Any]) -> Mapping[str, Any]:
+    """The labels that this project gave to the flow run of the state."""
+    with get_client(sync_client=True) as client:
+        labels = client.read_flow_run(flow_run_of(state)).labels
+    return {name: value for name, value in labels.items() if name.startswith("vacal.")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from typing import Any
 
 from tasks.errors import InputError
@@ -33,6 +34,34 @@ def ask_and_hang(content: Any, send: Any) -> None:
     send("pid", os.getpid())
     while True:
         signal.pause()
+
+
+def stop_within_a_message(content: Any, send: Any) -> None:
+    """Send the head of a message of 100 bytes, and nothing more."""
+    pipe = send.__closure__[0].cell_contents
+    os.write(pipe.fileno(), (100).to_bytes(4, "big"))
+    while True:
+        signal.pause()
+
+
+def use_folder(content: Any, send: Any) -> str:
+    """The folder of temporary files, after a file was left in it."""
+    file, _ = tempfile.mkstemp()
+    os.close(file)
+    return tempfile.gettempdir()
+
+
+def use_folder_and_hang(content: Any, send: Any) -> None:
+    send("folder", use_folder(content, send))
+    while True:
+        signal.pause()
+
+
+def start_r(content: Any, send: Any) -> str:
+    """The folder of R's session."""
+    from tasks.engine import border as engine
+
+    return str(engine._r().baseenv["tempdir"]()[0])
 
 
 def crash(content: Any, send: Any) -> None:

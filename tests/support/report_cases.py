@@ -48,7 +48,7 @@ def main(folder: str, languages: list[str]) -> None:
                 if language not in languages:
                     continue
                 started = time.perf_counter()
-                page = render_report(View(results), language, boundaries)
+                page = render_report(View(results, language), boundaries)
                 seconds = time.perf_counter() - started
                 Path(folder, f"{name}-{language}.html").write_text(page, encoding="utf-8")
                 print(f"{name} {language}: {seconds:.1f} s, {len(page.encode()) / 1e6:.2f} MB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
@@ -94,4 +95,4 @@ def percent(cell: str) -> float:
 
 def number(cell: str) -> int:
     """`1,234` as a number."""
-    return int(cell.replace(",", "").replace("\xa0", ""))
+    return int(re.sub(r"[,\s]", "", cell))

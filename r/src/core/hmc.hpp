@@ -7,6 +7,7 @@
 
 #include "adaptation.hpp"
 #include "lanes.hpp"
+#include "linalg.hpp"
 #include "rng.hpp"
 #include "types.hpp"
 
@@ -46,21 +47,14 @@ class Moments {
       }
       covariance[i * dense + i] = metric.scale[i] * metric.scale[i];
     }
-    factorise(covariance, dense, metric.triangle);
+    std::vector<double>& l = metric.triangle;
+    factorise(
+        covariance.data(), l.data(), dense,
+        [&](double rest, int i) { return std::sqrt(std::max(rest, 1e-6 * covariance[i * dense + i])); },
+        [&](double rest, int j) { return rest / l[j * dense + j]; });
   }
 
  private:
-  static void factorise(const std::vector<double>& a, int n, std::vector<double>& l) {  // Cholesky
-    for (int i = 0; i < n; ++i) {
-      for (int j = 0; j <= i; ++j) {
-        double sum = a[i * n + j];
-        for (int k = 0; k < j; ++k) sum -= l[i * n + k] * l[j * n + k];
-        if (i == j) l[i * n + i] = std::sqrt(std::max(sum, 1e-6 * a[i * n + i]));
-        else l[i * n + j] = sum / l[j * n + j];
-      }
-    }
-  }
-
   double count_ = 0;
   std::vector<Lanes> origin_, change_, sum_, square_, product_;
 };

@@ -201,8 +201,8 @@ class JointCalibration {
     std::vector<double> phi = drawn.phi;
     std::sort(phi.begin(), phi.end());
     summary.phi_mean = std::accumulate(phi.begin(), phi.end(), 0.0) / static_cast<double>(phi.size());
-    summary.phi_low = quantile_sorted(phi, 0.025);
-    summary.phi_high = quantile_sorted(phi, 0.975);
+    summary.phi_low = quantile_sorted(phi, interval_low);
+    summary.phi_high = quantile_sorted(phi, interval_high);
     for (auto* v : {&drawn.p, &drawn.m, &drawn.pi, &drawn.phi, &drawn.kappa}) std::vector<double>().swap(*v);
     summary.diagnostics = drawn;
     summary.fitted = true;

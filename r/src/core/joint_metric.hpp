@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "joint_posterior.hpp"
+#include "linalg.hpp"
 #include "math.hpp"
 
 // Where the shared coordinates have their mode with every stratum at its own (z = 0), and how curved it is there.
@@ -83,23 +84,22 @@ inline std::vector<double> curvature(JointPosterior& density, const std::vector<
   return out;
 }
 
-inline bool factorise(std::vector<double>& a, int n) {  // Cholesky, in the lower triangle; the upper is zeroed
-  for (int i = 0; i < n; ++i) {
-    for (int j = 0; j <= i; ++j) {
-      double sum = a[i * n + j];
-      for (int k = 0; k < j; ++k) sum -= a[i * n + k] * a[j * n + k];
-      if (i == j && !(sum > 0)) return false;
-      a[i * n + j] = i == j ? std::sqrt(sum) : sum / a[j * n + j];
-    }
-    for (int j = i + 1; j < n; ++j) a[i * n + j] = 0;
-  }
-  return true;
+// Turns a into its Cholesky triangle, zeros above; false where it is not positive definite.
+inline bool factorise_positive(std::vector<double>& a, int n) {
+  bool positive = true;
+  const auto root = [&](double rest, int) {
+    positive = positive && rest > 0;
+    return std::sqrt(rest);
+  };
+  factorise(a.data(), a.data(), n, root, [&](double rest, int j) { return rest / a[j * n + j]; });
+  for (int i = 0; i < n; ++i) std::fill(&a[i * n] + i + 1, &a[i * n] + n, 0.0);
+  return positive;
 }
 
 // Lower triangle S with S S' the inverse of a, or of a with as much added to its diagonal as makes it positive.
 inline std::vector<double> root_of_inverse(const std::vector<double>& a, int n) {
   std::vector<double> factor = a, inverse(n * n);
-  for (double added = 0; !factorise(factor, n); added = added == 0 ? 0.05 : 2 * added) {
+  for (double added = 0; !factorise_positive(factor, n); added = added == 0 ? 0.05 : 2 * added) {
     if (added > 1e6) throw SamplingError("the curvature at the mode is not finite");
     factor = a;
     for (int i = 0; i < n; ++i) factor[i * n + i] += added == 0 ? 0.05 : 2 * added;
@@ -117,7 +117,7 @@ inline std::vector<double> root_of_inverse(const std::vector<double>& a, int n) 
     }
     for (int i = 0; i < n; ++i) inverse[i * n + c] = column[i];
   }
-  if (!factorise(inverse, n)) throw SamplingError("the curvature at the mode is not finite");
+  if (!factorise_positive(inverse, n)) throw SamplingError("the curvature at the mode is not finite");
   return inverse;
 }
 

@@ -25,7 +25,7 @@ struct Misfit {
 // (Press et al. 2007, section 6.2).
 inline double chi_squared_tail(double x, double df) {
   const double a = 0.5 * df, u = 0.5 * x;
-  if (!(u > 0)) return 1;
+  if (!(u > 0 && a > 0)) return 1;
   const double front = exp_of(std::max(-700.0, a * log_of(u) - u - log_gamma(a)));
   if (u < a + 1) {
     double term = 1 / a, sum = term;
@@ -47,14 +47,16 @@ inline double chi_squared_tail(double x, double df) {
 inline double variance_factor(double kappa, double n) { return std::isinf(kappa) || n < 1 ? 1 : (kappa + n) / (kappa + 1); }
 
 // At every stratum and algorithm of a fit (s * K + k). The predictive distribution of Pearson's statistic at one draw is
-// taken as chi-squared on C - 1 degrees of freedom.
+// taken as chi-squared with one degree of freedom less than there are VA causes that the matrix can give.
 inline std::vector<Misfit> find_misfit(const JointProblem& problem, const JointFit& fit) {
+  const Layout layout = make_layout(problem.pooled);
   const int c = problem.pooled.n_causes, s_total = static_cast<int>(problem.counts.size());
-  const int k_total = static_cast<int>(problem.counts.front().size()) / c;
+  const int k_total = static_cast<int>(layout.counts.size());
   std::vector<Misfit> out;
   for (int s = 0; s < s_total; ++s) {
     for (int k = 0; k < k_total; ++k) {
       const double* a = &problem.counts[s][k * c];
+      const int degrees = n_open_causes(layout, k) - 1;
       double n = 0, p_value = 0, scatter = 0;
       for (int j = 0; j < c; ++j) n += a[j];
       Misfit misfit;
@@ -75,7 +77,7 @@ inline std::vector<Misfit> find_misfit(const JointProblem& problem, const JointF
           square[j] += n * q * n * q / fit.draws;
           within[j] += factor * n * q * (1 - q) / fit.draws;
         }
-        p_value += chi_squared_tail(statistic / factor, c - 1) / fit.draws;
+        p_value += chi_squared_tail(statistic / factor, degrees) / fit.draws;
       }
       if (n > 0) misfit.p_value = p_value;
       if (n > 0) misfit.scatter = scatter;

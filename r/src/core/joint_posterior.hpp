@@ -79,7 +79,7 @@ class JointPosterior {
     shared_.m.assign(k_ * c_ * c_, 0.0);
     shared_.by_m.assign(k_ * c_ * c_, Lanes(0.0));
     shared_.by_b.assign(c_, Lanes(0.0));
-    for (auto* v : {&shared_.b, &shared_.firm}) v->assign(c_, 0.0);
+    for (auto* v : {&shared_.b, &shared_.firm, &pi_, &by_log_pi_, &by_log_m_}) v->assign(c_, 0.0);
     shared_.bends.resize(c_);
     for (int k = 0; k < k_; ++k) std::copy(layout_.constant[k].begin(), layout_.constant[k].end(), &shared_.m[k * c_ * c_]);
     log_rate_.assign(layout_.size(), 0.0);
@@ -434,17 +434,8 @@ class JointPosterior {
 
   // Fractions that are free in the counts of an algorithm whose matrix is random: VA causes that it gives, less one.
   int freedom(int k) const {
-    bool random = false;
-    std::vector<char> open(c_, 0);
-    for (const MatrixRow& row : layout_.rows) {
-      if (row.algorithm != k) continue;
-      random = true;
-      for (int c = row.offset; c < row.offset + row.length; ++c) open[layout_.column[c]] = 1;
-    }
-    for (int i = 0; i < c_ * c_; ++i) {
-      if (layout_.constant[k][i] > 0) open[i % c_] = 1;
-    }
-    return random ? static_cast<int>(std::count(open.begin(), open.end(), 1)) - 1 : 0;
+    const bool random = std::any_of(layout_.rows.begin(), layout_.rows.end(), [k](const MatrixRow& row) { return row.algorithm == k; });
+    return random ? n_open_causes(layout_, k) - 1 : 0;
   }
 
   // Sets the weights w of the four strata from s on, their weighted counts, and phi plus the sum of these.
@@ -499,9 +490,8 @@ class JointPosterior {
     exp_all(log_y_.data(), y_.data(), padded(n));
     double sum = 0;
     for (int i = 0; i < c_; ++i) sum += y_[i];
-    double pi[64];
-    for (int i = 0; i < c_; ++i) pi[i] = y_[i] / sum;
-    for (ColumnShear& shear : shears_) shear.apply(t[1 + shear.pivot()], pi, y_.data(), log_y_.data());
+    for (int i = 0; i < c_; ++i) pi_[i] = y_[i] / sum;
+    for (ColumnShear& shear : shears_) shear.apply(t[1 + shear.pivot()], pi_.data(), y_.data(), log_y_.data());
     for (int i = 0; i < n; ++i) value += layout_.alpha[i] * log_y_[i] - y_[i] + log_of(slope_[i]);
     shared_.firm_sum = 0;
     for (int i = 0; i < c_; ++i) {
@@ -532,10 +522,10 @@ class JointPosterior {
   void add_global_gradient(const double* t, double* gradient) {
     const int n = layout_.size();
     const double by_phi = by_phi_ + s_ * digamma(shared_.phi);
-    double by_log_pi[64], mean = 0;
+    double mean = 0;
     for (int i = 0; i < c_; ++i) {
-      by_log_pi[i] = shared_.b[i] * (sum(shared_.by_b[i]) - s_ * digamma(shared_.b[i]));
-      mean += by_log_pi[i];
+      by_log_pi_[i] = shared_.b[i] * (sum(shared_.by_b[i]) - s_ * digamma(shared_.b[i]));
+      mean += by_log_pi_[i];
     }
     gradient[0] = -t[0] + sd_log_phi * (by_phi * shared_.phi + mean);
     for (std::size_t v = 0; v < scattered_.size(); ++v) {
@@ -545,20 +535,20 @@ class JointPosterior {
     for (int i = 0; i < n; ++i) g[i] = layout_.alpha[i] - y_[i];
     for (const MatrixRow& row : layout_.rows) {
       const int at = (row.algorithm * c_ + row.cause) * c_;
-      double pull = 0, by_log_m[64];
+      double pull = 0;
       for (int c = row.offset; c < row.offset + row.length; ++c) {
         const int j = at + layout_.column[c];
-        by_log_m[c - row.offset] = shared_.m[j] * sum(shared_.by_m[j]) + by_log_rate_[c];
-        pull += by_log_m[c - row.offset];
+        by_log_m_[c - row.offset] = shared_.m[j] * sum(shared_.by_m[j]) + by_log_rate_[c];
+        pull += by_log_m_[c - row.offset];
       }
       for (int c = row.offset; c < row.offset + row.length; ++c) {
-        g[c] += by_log_m[c - row.offset] - shared_.m[at + layout_.column[c]] * pull;
+        g[c] += by_log_m_[c - row.offset] - shared_.m[at + layout_.column[c]] * pull;
       }
     }
-    for (const ColumnShear& shear : shears_) shear.pull_back(g.data(), by_log_pi);
+    for (const ColumnShear& shear : shears_) shear.pull_back(g.data(), by_log_pi_.data());
     double total = 0;
-    for (int i = 0; i < c_; ++i) total += by_log_pi[i];
-    for (int i = 0; i < c_; ++i) g[i] += by_log_pi[i] - shared_.b[i] / shared_.phi * total;
+    for (int i = 0; i < c_; ++i) total += by_log_pi_[i];
+    for (int i = 0; i < c_; ++i) g[i] += by_log_pi_[i] - shared_.b[i] / shared_.phi * total;
     for (int i = 0; i < n; ++i) gradient[1 + i] = is_pivot_[i] ? g[i] : unit_[i] * (slope_[i] * g[i] + by_log_y_[i]);
   }
 
@@ -588,7 +578,7 @@ class JointPosterior {
   std::vector<Bend> bends_;
   std::vector<ColumnShear> shears_;
   std::vector<char> is_pivot_;
-  std::vector<double> centre_, unit_, log_y_, y_, slope_, by_log_y_, by_gamma_, log_rate_, by_log_rate_;
+  std::vector<double> centre_, unit_, log_y_, y_, slope_, by_log_y_, by_gamma_, log_rate_, by_log_rate_, pi_, by_log_pi_, by_log_m_;
   std::vector<int> row_at_, slot_;  // row of (algorithm, cause); causes that can be exchanged
   std::vector<char> may_stand_for_;
   Labels labels_;

@@ -2,21 +2,18 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <exception>
 #include <functional>
 #include <limits>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "diagnostics.hpp"
 #include "joint_metric.hpp"
 #include "joint_posterior.hpp"
 #include "joint_status.hpp"
+#include "joint_team.hpp"
 #include "nuts.hpp"
 #include "types.hpp"
 
@@ -65,52 +62,6 @@ struct JointFit {
   bool publishable() const { return std::max(nation.rhat, strata.rhat) <= rhat_published; }
 };
 
-// Runs task(0) .. task(n - 1) on several threads, while the caller's thread calls poll, which may throw to stop.
-class Team {
- public:
-  Team(int threads, std::function<void()> poll) : threads_(threads), poll_(std::move(poll)) {}
-  bool stopping() const { return stopping_; }
-
-  void run(int n, const std::function<void(int)>& task) {
-    next_ = 0;
-    running_ = std::min(n, threads_);
-    std::vector<std::thread> workers;
-    for (int t = running_; t > 0; --t) workers.emplace_back([&] { work(n, task); });
-    try {
-      for (int wait = 0; running_ > 0; ++wait) {
-        std::this_thread::sleep_for(std::chrono::microseconds(wait < 50 ? 100 : 20000));
-        poll_();
-      }
-    } catch (...) {
-      note(std::current_exception());
-    }
-    for (std::thread& t : workers) t.join();
-    if (error_) std::rethrow_exception(error_);
-  }
-
- private:
-  void work(int n, const std::function<void(int)>& task) {
-    try {
-      for (int i = next_++; i < n && !stopping_; i = next_++) task(i);
-    } catch (...) {
-      note(std::current_exception());
-    }
-    --running_;
-  }
-  void note(std::exception_ptr error) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!error_) error_ = error;
-    stopping_ = true;
-  }
-
-  int threads_;
-  std::function<void()> poll_;
-  std::atomic<int> next_{0}, running_{0};
-  std::atomic<bool> stopping_{false};
-  std::mutex mutex_;
-  std::exception_ptr error_;
-};
-
 struct JointChain {
   JointChain(const JointPosterior& density, const Key& key, std::uint64_t stream)
       : rng(key, stream), nuts(density, Rng(key, stream + 100), start(density, rng)), step(0.8) {
@@ -135,8 +86,8 @@ struct JointChain {
   }
 
   void advance(double step_size) {
-    const NutsTransition t = nuts.step(step_size);
-    evaluations += t.evaluations;
+    const NutsTransition t = nuts.transition(step_size);
+    evaluations += t.n_leapfrog;
     acceptance += t.acceptance;
     divergences += t.divergent;
     step.update(t.acceptance);

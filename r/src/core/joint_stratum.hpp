@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lanes.hpp"
+#include "linalg.hpp"
 #include "math.hpp"
 #include "special.hpp"
 
@@ -85,7 +86,7 @@ template <int Width>
 class StratumKernel {
  public:
   StratumKernel(int n_causes, int n_algorithms) : c_(n_causes), k_(n_algorithms) {
-    for (auto* v : {&x_, &v_, &share_left_, &soft_, &slope_, &r_, &gx_, &firm_bar_, &gv_, &xbar_, &new_y_, &inverse_diagonal_}) {
+    for (auto* v : {&x_, &v_, &share_left_, &soft_, &slope_, &r_, &gx_, &firm_bar_, &gv_, &xbar_, &bar_, &new_y_, &inverse_diagonal_}) {
       v->assign(c_, 1.0);
     }
     for (auto* v : {&g_, &l_, &s_}) v->assign(c_ * c_, 0.0);
@@ -157,17 +158,12 @@ class StratumKernel {
         }
       }
     }
-    for (int i = 0; i < n; ++i) {  // Cholesky
-      for (int j = 0; j < i; ++j) {
-        Lanes sum = g_[i * n + j];
-        for (int l = 0; l < j; ++l) sum -= l_[i * n + l] * l_[j * n + l];
-        l_[i * n + j] = sum * inverse_diagonal_[j];
-      }
-      Lanes sum = g_[i * n + i];
-      for (int l = 0; l < i; ++l) sum -= l_[i * n + l] * l_[i * n + l];
-      l_[i * n + i] = root_of(larger(sum, Lanes(1e-12) * g_[i * n + i]));
-      inverse_diagonal_[i] = Lanes(1.0) / l_[i * n + i];
-    }
+    const auto root = [&](Lanes rest, int i) {
+      const Lanes diagonal = root_of(larger(rest, Lanes(1e-12) * g_[i * n + i]));
+      inverse_diagonal_[i] = Lanes(1.0) / diagonal;
+      return diagonal;
+    };
+    factorise(g_.data(), l_.data(), n, root, [&](Lanes rest, int j) { return rest * inverse_diagonal_[j]; });
   }
 
   void solve_lower(Lanes* x) const {  // L x = x
@@ -319,16 +315,16 @@ class StratumKernel {
       for (int j = 0; j < n; ++j) {
         const Lanes *w = &w_[(k * n + j) * n], two_a = Lanes(2.0) * strata.counts[k * n + j], per_q = per_q_[k * n + j];
         Lanes* by_m = &shared.by_m[k * n * n + j];
-        Lanes bar[Width > 0 ? Width : 64], column = 0.0;
+        Lanes column = 0.0;
         for (int i = 0; i < n; ++i) {
           Lanes sum = 0.0;
           for (int l = 0; l < n; ++l) sum += s_[i * n + l] * w[l];
-          bar[i] = sum * two_a;
-          column += bar[i] * w[i];
+          bar_[i] = sum * two_a;
+          column += bar_[i] * w[i];
         }
         by_log_counts += column;
         for (int i = 0; i < n; ++i) {
-          const Lanes pull = bar[i] - column;
+          const Lanes pull = bar_[i] - column;
           by_m[i * n] += pull * y[i] * per_q;
           xbar_[i] += pull * w[i];
         }
@@ -360,7 +356,7 @@ class StratumKernel {
   }
 
   int c_, k_;
-  std::vector<Lanes> x_, v_, share_left_, soft_, slope_, r_, gx_, firm_bar_, gv_, xbar_, new_y_, inverse_diagonal_;
+  std::vector<Lanes> x_, v_, share_left_, soft_, slope_, r_, gx_, firm_bar_, gv_, xbar_, bar_, new_y_, inverse_diagonal_;
   std::vector<Lanes> g_, l_, s_, w_, per_q_;  // w: algorithm, VA cause, cause; per_q: 1 / (M_k' y^)_j
 };
 

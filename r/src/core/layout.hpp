@@ -60,6 +60,7 @@ inline void refuse_unreachable(const AlgorithmData& data, int n, std::size_t alg
 // calibrated causes are constants; algorithms without deaths tell nothing and are left out.
 inline Layout make_layout(const Problem& problem) {
   const int n = problem.n_causes;
+  refuse_many_causes(n);
   Layout layout{n, problem.prior, std::vector<int>(n, 0), {}, {}, {}};
   for (std::size_t a = 0; a < problem.algorithms.size(); ++a) {
     const AlgorithmData& data = problem.algorithms[a];
@@ -85,6 +86,20 @@ inline Layout make_layout(const Problem& problem) {
     layout.constant.push_back(constant);
   }
   return layout;
+}
+
+// How many VA causes an algorithm's matrix gives to at least one true cause: those without a column of structural zeros.
+inline int n_open_causes(const Layout& layout, int algorithm) {
+  const int n = layout.n_causes;
+  std::vector<char> open(n, 0);
+  for (const MatrixRow& row : layout.rows) {
+    if (row.algorithm != algorithm) continue;
+    for (int c = row.offset; c < row.offset + row.length; ++c) open[layout.column[c]] = 1;
+  }
+  for (int i = 0; i < n * n; ++i) {
+    if (layout.constant[algorithm][i] > 0) open[i % n] = 1;
+  }
+  return static_cast<int>(std::count(open.begin(), open.end(), 1));
 }
 
 }  // namespace vacal

@@ -67,6 +67,20 @@ inline double norm_one_of_inverse(const std::vector<double>& lu, const std::vect
 
 }  // namespace detail
 
+// Cholesky's lower triangle L of a symmetric a, both n x n, row by row. `rest` is what the earlier columns leave of an entry
+// of a: root(rest, i) makes of it the diagonal entry of row i, divide(rest, j) the entry of an earlier column j. a and l may
+// be one array; above the diagonal nothing is read or written.
+template <class T, class Root, class Divide>
+inline void factorise(const T* a, T* l, int n, Root root, Divide divide) {
+  for (int i = 0; i < n; ++i) {
+    for (int j = 0; j <= i; ++j) {
+      T rest = a[i * n + j];
+      for (int k = 0; k < j; ++k) rest -= l[i * n + k] * l[j * n + k];
+      l[i * n + j] = j < i ? divide(rest, j) : root(rest, i);
+    }
+  }
+}
+
 // Least-squares solution of least norm of a x = b through one-sided Jacobi rotations (Hestenes), singular
 // values below sqrt(machine epsilon) times the largest taken as zero, as the usual pseudo-inverse in R does.
 inline std::vector<double> solve_pseudo_inverse(std::vector<double> a, const std::vector<double>& b, int n) {

@@ -56,7 +56,7 @@ class Posterior {
     }
     add_fraction_gradient(gradient);
     for (int i = 0; i < n; ++i) gradient[i] *= slope_[i];
-    for (const Bend& b : bends_) gradient[b.coordinate] += b.by_log_slope;
+    for (const LeftFall& f : falls_) gradient[f.coordinate] += f.by_log_slope;
     return value;
   }
 
@@ -64,6 +64,23 @@ class Posterior {
   void fractions(const Lanes* t, Lanes* p) {
     to_gamma(t, c_);
     std::copy(p_.begin(), p_.end(), p);
+  }
+
+  // Matrices at t: algorithms with deaths x causes x VA causes. Sets out, of that length.
+  void matrices(const Lanes* t, Lanes* out) {
+    to_gamma(t, dimension());
+    for (std::size_t k = 0; k < matrices_.size(); ++k) {
+      Matrix& m = matrices_[k];
+      Lanes* own = out + k * c_ * c_;
+      for (int at = 0; at < c_ * c_; ++at) own[at] = layout_.constant[k][at];
+      set_weights(m);
+      const std::vector<Lanes>& factor = m.confusion.fit_factors(p_.data());
+      for (const Pivot& pivot : m.pivots) m.confusion.multiply(pivot.column, y_[pivot.coordinate]);
+      int index = 0;
+      for (const MatrixRow& row : layout_.rows) {
+        if (row.algorithm == static_cast<int>(k)) set_row(m.confusion, factor, index++, own + row.cause * c_);
+      }
+    }
   }
 
   // Points to start chains from, one a lane: draws of p and M given the expected complete counts at the modes that
@@ -96,7 +113,7 @@ class Posterior {
     std::vector<Pivot> pivots;
     std::vector<Row> rows;  // rows without a pivot: all their weights may underflow
   };
-  struct Bend {
+  struct LeftFall {
     int coordinate;
     double centre, unit, half_per_alpha;
     Lanes by_log_slope;
@@ -220,7 +237,7 @@ class Posterior {
       alpha_[i] = a;
       centre_[i] = a >= 1 ? log_of(a) : 0;
       slope_[i] = a >= 1 ? 1 / std::sqrt(a) : 1;
-      if (a < 1.5) bends_.push_back({i, centre_[i][0] + Bend::d * 0.5 / std::max(a, 1.0), slope_[i][0], 0.5 / a, 0.0});
+      if (a < 1.5) falls_.push_back({i, centre_[i][0] + LeftFall::d * 0.5 / std::max(a, 1.0), slope_[i][0], 0.5 / a, 0.0});
     }
     std::size_t at = 0;
     for (Matrix& m : matrices_) {
@@ -235,14 +252,14 @@ class Posterior {
   void to_gamma(const Lanes* t, int n) {
     for (int i = 0; i < n; ++i) log_y_[i] = centre_[i] + slope_[i] * t[i];
     log_jacobian_ = 0.0;
-    for (Bend& b : bends_) {
-      const int i = b.coordinate;
+    for (LeftFall& f : falls_) {
+      const int i = f.coordinate;
       if (i >= n) break;
-      const Lanes w = Bend::width(t[i]), fall = b.fall(t[i], w), per_w = Lanes(1.0) / w;
-      log_y_[i] = Lanes(b.centre) + Lanes(b.unit) * t[i] - fall;
+      const Lanes w = LeftFall::width(t[i]), fall = f.fall(t[i], w), per_w = Lanes(1.0) / w;
+      log_y_[i] = Lanes(f.centre) + Lanes(f.unit) * t[i] - fall;
       const Lanes steeper = Lanes(2.0) * fall * per_w;
-      slope_[i] = Lanes(b.unit) + steeper;
-      b.by_log_slope = -(steeper * (Lanes(2.0) * w + t[i]) * per_w * per_w) / slope_[i];
+      slope_[i] = Lanes(f.unit) + steeper;
+      f.by_log_slope = -(steeper * (Lanes(2.0) * w + t[i]) * per_w * per_w) / slope_[i];
       log_jacobian_ += log_of(slope_[i]);
     }
     for (int i = 0; i < n; ++i) y_[i] = exp_of(log_y_[i]);
@@ -277,6 +294,14 @@ class Posterior {
     }
   }
 
+  // A row's rates from its weights and the columns' factors.
+  static void set_row(Confusion& confusion, const std::vector<Lanes>& factor, int index, Lanes* rates) {
+    const Lanes* w = confusion.weight() + index * confusion.width();
+    Lanes total = 0.0;
+    for (int j = 0; j < confusion.width(); ++j) total += w[j] * factor[j];
+    for (int j = 0; j < confusion.width(); ++j) rates[confusion.column(j)] = w[j] * factor[j] / total;
+  }
+
   void add_fraction_gradient(Lanes* gradient) {
     Lanes total = 0.0;
     for (int i = 0; i < c_; ++i) total += by_p_[i] *= p_[i];
@@ -308,15 +333,15 @@ class Posterior {
       }
     }
     for (int i = 0; i < n; ++i) t[i] = (own[i] - centre_[i][0]) / slope_[i][0];
-    for (const Bend& b : bends_) t[b.coordinate] = unbend(b, own[b.coordinate]);
+    for (const LeftFall& f : falls_) t[f.coordinate] = inverse(f, own[f.coordinate]);
     return t;
   }
 
-  static double unbend(const Bend& b, double log_y) {  // by bisection
+  static double inverse(const LeftFall& f, double log_y) {  // by bisection
     double low = -1e4, high = 1e3;
     for (int step = 0; step < 80; ++step) {
       const double middle = 0.5 * (low + high);
-      (b.log_y(middle)[0] < log_y ? low : high) = middle;
+      (f.log_y(middle)[0] < log_y ? low : high) = middle;
     }
     return low;
   }
@@ -329,7 +354,7 @@ class Posterior {
   std::vector<char> is_pivot_;   // by place in the Layout
   std::vector<double> units_;    // of the pivots' coordinates
   std::vector<int> position_;    // coordinate by place in the Layout
-  std::vector<Bend> bends_;
+  std::vector<LeftFall> falls_;
   std::vector<Lanes> alpha_, centre_, slope_;  // by coordinate; slope_ = d log y / d t
   std::vector<Lanes> log_y_, y_, p_, by_p_;
   Lanes log_jacobian_ = 0.0;

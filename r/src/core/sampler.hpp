@@ -171,6 +171,7 @@ inline Fit sample_exact(const Problem& problem, const Work& work, const Key& key
 }
 
 inline void check(const Problem& problem) {
+  refuse_many_causes(problem.n_causes);
   for (double beta : problem.prior) {
     if (!(beta > 0 && std::isfinite(beta))) throw SamplingError("a parameter of the prior of the CSMF is not positive");
   }

@@ -17,6 +17,8 @@
 namespace vacal {
 
 constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+constexpr double noop_below = 0.005;  // calibration that moves no fraction by as much has done nothing
+constexpr const char *calibrated_status = "calibrated", *not_calibrated_status = "not_calibrated";  // with a result
 
 struct Settings {
   bool path_correction = true;
@@ -55,7 +57,7 @@ struct Estimate {  // of one fit: an algorithm's or the ensemble's; vectors run 
   Fit fit;              // diagnostics; its draws are moved to `draws`
   bool sampled = false;
   std::vector<double> draws;  // draws x C, empty unless kept
-  bool has_result() const { return status == "calibrated" || status == "not_calibrated"; }
+  bool has_result() const { return status == calibrated_status || status == not_calibrated_status; }
 };
 
 struct StratumResult {
@@ -113,7 +115,7 @@ inline void summarise(Estimate& e, const std::vector<int>& causes, const std::ve
   p.swap(e.fit.p);
   for (double& x : p) {
     x *= share;
-    if (!std::isfinite(x)) throw std::runtime_error("the sampler returned a fraction that is not finite");
+    if (!std::isfinite(x)) throw std::logic_error("a fraction is not finite");
   }
   for (int c = 0; c < n; ++c) pass_through(e, c, cause_reasons[c]);
   const std::size_t q = settings.quantiles.size();
@@ -131,7 +133,7 @@ inline void summarise(Estimate& e, const std::vector<int>& causes, const std::ve
   e.status = "calibrated";
   double largest = 0;
   for (int c = 0; c < n; ++c) largest = std::max(largest, std::fabs(e.mean[c] - e.raw[c]));
-  e.noop = flag(largest < 0.005);
+  e.noop = flag(largest < noop_below);
   if (!settings.keep_draws) return;
   for (std::size_t d = 0; d < p.size() / b; ++d) {
     const std::size_t at = e.draws.size();
@@ -193,12 +195,14 @@ inline void fit_estimate(Estimate& e, const std::string& name, const Stratum& st
     summarise(e, causes, reasons, settings);
   } catch (const Stopped&) {
     throw;
-  } catch (const std::exception& error) {
+  } catch (const SamplingError& error) {
     Estimate failed = blank_estimate(e.counts, settings.quantiles.size());
     failed.lambda = e.lambda;
     failed.status = "failed";
     failed.reason = error.what();
     e = failed;
+  } catch (const std::exception& error) {
+    throw Defect("stratum '" + stratum.name + "', " + name, error);
   }
 }
 

@@ -20,6 +20,9 @@ inline double quantile_sorted(const std::vector<double>& sorted, double probabil
   return h == 0 || sorted[low] == sorted[high] ? sorted[low] : (1 - h) * sorted[low] + h * sorted[high];
 }
 
+// Ends of the central 95% interval, which the disagreement of algorithms is judged by.
+constexpr double interval_low = 0.025, interval_high = 0.975;
+
 struct ColumnSummary {
   double mean = 0, sd = 0, low = 0, high = 0;  // low, high: ends of the central 95% interval
   std::vector<double> quantiles;
@@ -37,8 +40,8 @@ inline ColumnSummary summarise_column(const std::vector<double>& draws, int widt
   for (const double v : x) squares += (v - out.mean) * (v - out.mean);
   out.sd = std::sqrt(squares / (n - 1));
   std::sort(x.begin(), x.end());
-  out.low = quantile_sorted(x, 0.025);
-  out.high = quantile_sorted(x, 0.975);
+  out.low = quantile_sorted(x, interval_low);
+  out.high = quantile_sorted(x, interval_high);
   for (const double p : probabilities) out.quantiles.push_back(quantile_sorted(x, p));
   return out;
 }

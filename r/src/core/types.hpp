@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -22,6 +23,9 @@ struct Problem {
   std::vector<AlgorithmData> algorithms;
   std::vector<double> prior;  // C, Dirichlet parameters of the CSMF
 };
+
+// The most causes that a problem may have.
+constexpr int most_causes = 64;
 
 struct Work {
   int draws = 4000;               // stored draws, equally weighted
@@ -52,5 +56,16 @@ struct Fit {
 struct SamplingError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// An error of the engine itself, or of the machine: it ends the whole computation.
+struct Defect : std::runtime_error {
+  Defect(const std::string& where, const std::exception& error)
+      : std::runtime_error("defect of the engine, " + where + ": " + error.what()) {}
+};
+
+inline void refuse_many_causes(int n) {
+  if (n <= most_causes) return;
+  throw SamplingError("a problem takes at most " + std::to_string(most_causes) + " causes, not " + std::to_string(n) + ": merge some");
+}
 
 }  // namespace vacal

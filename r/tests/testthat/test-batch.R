@@ -224,6 +224,28 @@ test_that("bad input is refused with argument, place and value", {
   ))
 })
 
+# 64 known matrices of 64 causes are allowed, which only so few strata and draws keep quick.
+test_that("more than 64 causes are refused, whether strata share their matrices or not", {
+  identity <- function(n) {
+    causes <- paste0("c", seq_len(n))
+    list(a = matrix(diag(n), n, dimnames = list(causes, causes)))
+  }
+  call <- function(calibrate, n, map = NULL, broad = n) {
+    causes <- paste0("c", seq_len(n))
+    calibrate(array(5, c(1, 1, n), list("s", "a", causes)), identity(broad), "fixed", study_causes = map,
+              do_not_calibrate = list(a = character()), rule = "fixed", path_correction = FALSE, shrinkage = 0,
+              draws = 100, effective_draws = 10)
+  }
+  for (calibrate in list(calibrate_batch, calibrate_joint)) {
+    expect_problem(call(calibrate, 65), "counts: at most 64 causes can be calibrated, not 65: merge some")
+    map <- setNames(rep(c("c1", "c2"), c(40, 25)), paste0("c", 1:65))
+    expect_problem(call(calibrate, 65, map, broad = 2), "counts: at most 64 causes can be calibrated, not 65: merge some")
+    expect_problem(call(calibrate, 2, c(c1 = "c1", c2 = "c2"), broad = 65),
+                   "matrices: algorithm 'a': at most 64 causes can be calibrated, not 65: merge some")
+  }
+  expect_identical(call(calibrate_batch, 64)$fits$status, "calibrated")
+})
+
 test_that("a caller outside of R is told how each stratum's fits went, one line a stratum", {
   alphas <- list(a = synthetic_alpha(seed = 1), b = synthetic_alpha(seed = 2))
   counts <- counts_of(a = c(300, 250, 200, 150, 100), b = c(250, 250, 250, 150, 100))

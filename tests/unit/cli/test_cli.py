@@ -124,6 +124,7 @@ def test_without_an_inventory_the_three_ways_to_get_one_are_said_and_the_exit_co
         assert way in ended.err
 
 
+@pytest.mark.r
 def test_run_then_show_runs_list_diff_and_rm(vacal: Vacal, prefect_server: None) -> None:
     first = vacal("run", _write(output="store"))
     second = vacal("run", _write(output="store", seed=2))

@@ -80,6 +80,7 @@ def test_a_table_that_the_run_has_not_is_refused_and_nothing_is_written(
     assert not (tmp_path / "csv").exists()
 
 
+@pytest.mark.r
 def test_r_reads_the_file_as_it_is(results: Results, tmp_path: Path) -> None:
     if shutil.which("Rscript") is None:
         pytest.skip("R is not installed")

@@ -16,9 +16,10 @@ from tasks.export.dhis2 import HEAD, dhis2_csv, read_mapping
 from tasks.export.excel import SHEETS, excel_bytes
 from tasks.export.json import json_text
 from tasks.results.schema import ALL, TABLE_MEANING
+from tasks.terms.text import MISSING
 from tasks.terms.words import LANGUAGES, words
 from tasks.verdict.words import reasons_in_words
-from tasks.view.view import shown_verdict, trusts_interval
+from tasks.view.units import shown_verdict, trusts_interval
 
 PROVINCES = ("Nampula", "Tete")
 MAPPING = """
@@ -176,7 +177,8 @@ def test_dhis2_leaves_out_what_is_not_to_be_published_unless_asked(tmp_path):
     fixed = (
         "org_unit: OuNampula01\nperiod: '2023'\ndata_elements: {neonate: {pneumonia: {mean: DePneuMean1}}}\n"
     )
-    assert len(dhis2_csv(results, read_mapping(fixed)).splitlines()) == 1
+    with pytest.raises(InputError, match=r"nothing to export: .* verdicts publishable, with_caution"):
+        dhis2_csv(results, read_mapping(fixed))
     asked = read_mapping(fixed + "verdicts: [do_not_publish]\npercent: false\n")
     lines = dhis2_csv(results, asked).splitlines()
     assert len(lines) == 2
@@ -222,3 +224,107 @@ def test_an_algorithm_that_the_run_has_not_is_refused(results):
 def test_a_mapping_that_is_wrong_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         read_mapping(text)
+
+
+MONTHS = """
+org_unit: {column: province, values: {Nampula: OuNampula01, Tete: OuTete00001}}
+period: {column: year}
+verdicts: [publishable, with_caution, do_not_publish]
+algorithm: eava
+data_elements: {neonate: {pneumonia: {mean: DePneuMean1}}}
+"""
+
+
+def by_month(folder, *months):
+    case = Case(columns={"province": PROVINCES, "year": months}, deaths=(120, 500))
+    return build(folder, case)
+
+
+def test_a_period_that_dhis2_does_not_know_is_refused_unless_it_is_mapped(tmp_path):
+    results = by_month(tmp_path, "2023-04", "2023-05", MISSING)
+    with pytest.raises(InputError) as caught:
+        dhis2_csv(results, read_mapping(MONTHS))
+    assert [problem.partition(" of column year")[0] for problem in caught.value.problems] == [
+        f"period: {month!r}" for month in ("2023-04", "2023-05", MISSING)
+    ]
+    values = "{'2023-04': 202304, '2023-05': 202305, (missing): 2023}"
+    mapped = MONTHS.replace("{column: year}", f"{{column: year, values: {values}}}")
+    rows = list(csv.reader(io.StringIO(dhis2_csv(results, read_mapping(mapped)))))[1:]
+    assert {row[1] for row in rows} == {"202304", "202305", "2023"}
+
+
+def test_two_values_under_one_key_are_refused_and_named(tmp_path):
+    results = by_month(tmp_path, "2023-04", "2023-05")
+    values = "{'2023-04': '2023', '2023-05': '2023'}"
+    mapping = read_mapping(MONTHS.replace("{column: year}", f"{{column: year, values: {values}}}"))
+    with pytest.raises(InputError) as caught:
+        dhis2_csv(results, mapping)
+    assert len(caught.value.problems) == 2
+    for problem, org_unit in zip(caught.value.problems, ("OuNampula01", "OuTete00001"), strict=True):
+        assert f"DePneuMean1, period 2023, organisation unit {org_unit}: 2 values" in problem
+        assert "2023-04" in problem
+        assert "2023-05" in problem
+    one_element = "{pneumonia: {mean: DePneuMean1}, ipre: {mean: DePneuMean1}}"
+    with pytest.raises(InputError, match="2 values"):
+        dhis2_csv(
+            by_month(tmp_path / "causes", "202304"),
+            read_mapping(MONTHS.replace("{pneumonia: {mean: DePneuMean1}}", one_element)),
+        )
+
+
+def test_a_year_without_quotes_is_a_period(results):
+    text = MAPPING.replace("{column: year}", "2023").replace("{column: province, ", "{column: province, ")
+    assert read_mapping(text).period == "2023"
+
+
+@pytest.mark.parametrize(
+    ("elements", "message"),
+    [
+        ("{child: {pneumonia: {mean: DePneuMean1}}}", "data_elements names nothing of this run"),
+        (
+            "{neonate: {pneumonja: {mean: DePneuMean1}}}",
+            "neonate.pneumonja: the run has no such cause; it has",
+        ),
+        ("{neonate: {}}", "data_elements names nothing of this run, which has: neonate"),
+        ("{neonate: {pneumonia: {estimated_deaths: DePneuDead1}}}", "nothing to export"),
+    ],
+)
+def test_a_mapping_that_names_nothing_is_refused(tmp_path, elements, message):
+    text = MONTHS.replace("{neonate: {pneumonia: {mean: DePneuMean1}}}", elements)
+    with pytest.raises(InputError, match=message):
+        dhis2_csv(by_month(tmp_path, "202304"), read_mapping(text))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("{column: year}", "2023-04"), "period: '2023-04' is not a period in DHIS2's notation"),
+        (("{column: year}", "[2023]"), "mapping: period: Input should be a valid string"),
+        (("OuTete00001", "Tete"), "org_unit: 'Tete' is no identifier of DHIS2"),
+    ],
+)
+def test_what_dhis2_would_not_take_is_refused_with_the_mapping(change, message):
+    with pytest.raises(InputError) as caught:
+        read_mapping(MONTHS.replace(*change))
+    assert message in str(caught.value)
+    assert "FromColumn" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "period",
+    [
+        "2023",
+        "202304",
+        "20230431",
+        "202301B",
+        "2023Q2",
+        "2023S1",
+        "2023AprilS2",
+        "2023April",
+        "2023W7",
+        "2023SunW53",
+        "2023BiW3",
+    ],
+)
+def test_periods_in_all_notations_of_dhis2_are_taken(period):
+    assert read_mapping(MONTHS.replace("{column: year}", period)).period == period

@@ -6,17 +6,23 @@ import json
 import re
 from itertools import pairwise
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from support import ROOT
 from support.build_boundaries import made_up_boundaries
 from support.build_results import Case, build
 from support.report_page import Page, number, percent
 
+from tasks.boundaries import read_boundaries
 from tasks.export.json import json_text
 from tasks.report.page import artifact_table, markdown_summary, overall_verdict, render_report
 from tasks.report.sections import disagreements
-from tasks.terms.words import LANGUAGES, words
-from tasks.view.view import View, shown_verdict, trusts_interval
+from tasks.results.store import Results
+from tasks.storage import read_text
+from tasks.terms.words import LANGUAGES, Words, words
+from tasks.view.units import shown_verdict, trusts_interval
+from tasks.view.view import View
 
 PROVINCES = ("Nampula", "Tete", "Gaza", "Sofala")
 NATION = Case(
@@ -65,7 +71,7 @@ def pages(runs):
 
     def get(name, language="en"):
         if (name, language) not in made:
-            made[name, language] = render_report(View(runs(name)), language)
+            made[name, language] = render_report(View(runs(name), language))
         return made[name, language]
 
     return get
@@ -83,7 +89,7 @@ def test_every_figure_in_the_tables_is_that_of_the_parquet_table(runs, pages, na
             table
             for table in page.tables
             if table["caption"].endswith(f"· {say.algorithm(algorithm)}") and len(table["head"]) == 8
-            and table["caption"].startswith(say.pair(_place(stratum), ""))
+            and table["caption"].startswith(say.pair(_place(stratum, say), ""))
         ]  # fmt: skip
         assert len(found) == 1
         for row in own.itertuples():
@@ -106,9 +112,9 @@ def test_every_figure_in_the_tables_is_that_of_the_parquet_table(runs, pages, na
     assert compared or name == "failed"
 
 
-def _place(stratum: str) -> str:
+def _place(stratum: str, say: Words) -> str:
     parts = dict(part.split("=", 1) for part in stratum.split("/"))
-    return ", ".join([parts["country"], *([parts["district"]] if "district" in parts else [])])
+    return ", ".join([say.country(parts["country"]), *([parts["district"]] if "district" in parts else [])])
 
 
 def test_the_overview_holds_the_main_result_of_every_stratum(runs, pages):
@@ -154,7 +160,7 @@ def test_the_totals_are_those_of_the_table(runs, pages):
 def test_the_brief_figures_are_those_of_the_table(runs, pages):
     results, page, say = runs("one"), Page(pages("one")), words("en")
     own = results.csmf[results.csmf["algorithm"] == "ensemble"].set_index("cause")
-    label = View(results).units[0].label(say)
+    label = View(results, say.language).units[0].label
     names = {say.cause(cause): cause for cause in own.index}
     rows = page.table(f"{label} · Ensemble", 4)["rows"]
     assert len(rows) == len(own)
@@ -256,9 +262,9 @@ def test_headings_pictures_and_tables_can_be_read_aloud(pages, name):
 def test_an_interval_that_is_too_narrow_is_never_quoted_as_one_of_95_percent(runs, pages):
     results, page = runs("nation"), Page(pages("nation"))
     total = next(unit for unit in View(results).totals if unit.age_group == "child")
-    rows = page.table(f"{total.label(words('en'))} · Ensemble", 4)["rows"]
+    rows = page.table(f"{total.label} · Ensemble", 4)["rows"]
     assert [cells[3] for cells in rows] == ["no valid interval"] * (len(rows) - 1) + ["\N{EM DASH}"]
-    full = page.table(f"{total.label(words('en'))} · Ensemble", 8)["rows"]
+    full = page.table(f"{total.label} · Ensemble", 8)["rows"]
     assert [cells[4][:10] for cells in full] == ["wider than"] * (len(rows) - 1) + ["no interva"]
     tables = [t for t in page.tables if t["caption"] == "Children (1\N{EN DASH}59 months) · Ensemble"]
     assert [len(t["rows"]) for t in tables] == [8, 12]  # totals, strata
@@ -329,7 +335,7 @@ def test_what_each_algorithm_says_stands_beside_a_disagreement(runs):
     cause = flagged["cause"].iloc[0]
     own = results.csmf[(results.csmf["stratum"] == unit.stratum) & (results.csmf["cause"] == cause)]
     means = own.set_index("algorithm")["mean"]
-    found = disagreements(view, unit, words("en"))
+    found = disagreements(unit)
     assert len(found) == 1
     assert found[0].startswith(f"{words('en').cause(cause)}: ")
     quoted = re.findall(r"([\d.]+)% by ([\w ]+)", found[0])
@@ -347,7 +353,7 @@ def test_the_verdict_and_its_reasons_stand_before_everything_else(runs, pages):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_illustrative_run_says_so_first(tmp_path, language):
     results = build(tmp_path, Case(algorithms=("eava",), illustrative=True))
-    text = " ".join(Page(render_report(View(results), language)).text)
+    text = " ".join(Page(render_report(View(results, language))).text)
     warning = words(language)("report.illustrative")
     assert text.index(warning) < text.index(words(language)("report.in_brief"))
 
@@ -367,7 +373,8 @@ def test_missing_results_are_listed_with_their_reason(runs, pages):
     rows = page.table("Results that are missing")["rows"]
     assert len(rows) == len(failed) > 0
     assert {cells[3] for cells in rows} == set(failed["reason"])
-    assert f"{len(failed)} results are missing" in " ".join(page.text)
+    missing = "1 result is missing" if len(failed) == 1 else f"{len(failed)} results are missing"
+    assert missing in " ".join(page.text)
 
 
 def test_options_and_rules_are_said_in_words_and_as_the_request_spells_them(pages):
@@ -400,7 +407,7 @@ def test_only_published_matrices_are_called_published(runs, pages):
 def test_trends_and_maps_are_there_where_the_run_has_them(runs, pages):
     assert "Trends in causes of death" in pages("nation")
     assert "Trends in causes of death" not in pages("one")
-    with_map = render_report(View(runs("nation")), "en", made_up_boundaries(PROVINCES))
+    with_map = render_report(View(runs("nation")), made_up_boundaries(PROVINCES))
     assert "Causes of death after calibration, by province" in with_map
     assert 'id="maps"' in with_map
 
@@ -471,3 +478,30 @@ def test_templates_hold_no_text_of_their_own():
     body = re.sub(r"<(script|style)>.*?</\1>", "", template, flags=re.S)
     body = re.sub(r"\{[%{].*?[%}]\}|<[^>]*>", "", body, flags=re.S)
     assert body.split() == []
+
+
+def test_a_result_without_observed_fractions_has_its_page_and_pictures(tmp_path, monkeypatch):
+    case = Case("joint", columns={"year": ("2021", "2022")}, deaths=(90, 300), joint=True)
+    results = build(tmp_path, case)
+    read, lost = Results.table, results.csmf["stratum"].iloc[0]
+
+    def without_raw(self, name, columns=None, *rest, **options):
+        rows = read(self, name, columns, *rest, **options)
+        if name != "csmf" or "raw" not in rows.column_names:
+            return rows
+        place = rows.column_names.index("raw")
+        first = pc.equal(pc.cast(rows["stratum"], pa.string()), lost)
+        return rows.set_column(place, "raw", pc.if_else(first, None, rows["raw"]))
+
+    monkeypatch.setattr(Results, "table", without_raw)
+    view = View(results)
+    assert view.units[0].main.rows[0]["raw"] is None
+    page = Page(render_report(view))
+    assert " ".join(page.text).count("Calibration moved most") == 1  # of the other year
+    assert page.table(f"{view.units[0].label} · Ensemble", 4)["rows"][0][1] == "\N{EM DASH}"
+
+
+def test_boundaries_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "areas.geojson"
+    path.write_text(made_up_boundaries(PROVINCES), encoding="utf-8-sig")
+    assert read_boundaries(read_text(str(path), "boundaries"), PROVINCES).places.keys() == set(PROVINCES)

@@ -13,6 +13,7 @@ from support.ingest_made import fields, problems_of
 from tasks.errors import InputError
 from tasks.request.model import CalibrationRequest, load_request, parse_request
 from tasks.settings import settings
+from tasks.terms.causes import MOST_CAUSES
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.*"))
 INLINE_ROWS = (
@@ -193,6 +194,10 @@ def test_what_changes_the_result_most_is_never_guessed(field: str) -> None:
         ),
         ({"study_cause_map": {}}, "study_cause_map: is empty: leave it out, or name the study's causes"),
         (
+            {"study_cause_map": {f"cause {i}": "pneumonia" for i in range(MOST_CAUSES + 1)}},
+            "study_cause_map: names 65 causes; at most 64 can be calibrated: merge some",
+        ),
+        (
             {"roll_ups": [["province"]]},
             "roll_ups[1]: 'province' does not make strata here (those that do: none)",
         ),
@@ -342,7 +347,18 @@ def test_addresses_in_a_request_file_are_relative_to_the_file(tmp_path: Path) ->
     assert request.output == "results"
 
 
-@pytest.mark.parametrize("source", ["inventory", "illustrative", "champs-2.1"])
+@pytest.mark.parametrize(
+    "name", ["champs-2025.csv", "champs-2.1.json", "illustrative.csv", "inventory.parquet"]
+)
+def test_own_matrices_are_looked_for_beside_the_request_whatever_their_name(
+    tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(fields(matrix={"source": name})))
+    assert load_request(file).matrix.source == f"{tmp_path}/{name}"
+
+
+@pytest.mark.parametrize("source", ["inventory", "illustrative"])
 def test_named_matrices_are_no_addresses(tmp_path: Path, source: str) -> None:
     file = tmp_path / "request.json"
     file.write_text(json.dumps(fields(matrix={"source": source})))

@@ -20,7 +20,7 @@ pytest_plugins = ["support.s3"]
 KILLS = {"folder": 25, "s3": 6}
 
 
-@pytest.fixture(params=KILLS)
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.s3)])
 def place(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -40,18 +40,18 @@ def test_writers_killed_anywhere_leave_no_half_run_and_their_runs_can_be_finishe
     ):
         assert writers.stdin and writers.stdout
 
-        def write(run: str, last_call: int) -> tuple[str, int]:
+        def written(run: str, last_call: int) -> tuple[str, int]:
             writers.stdin.write(f"{run} {last_call}\n")
             writers.stdin.flush()
             name, end, calls = writers.stdout.readline().split()
             assert name == run
             return end, int(calls)
 
-        end, calls = write("moz-undisturbed", 0)
+        end, calls = written("moz-undisturbed", 0)
         assert end == "done"
         points = random.Random(1)
         runs = [f"moz-{number:012x}" for number in range(KILLS[place])]
-        killed = [write(run, points.randrange(1, calls))[0] for run in runs]
+        killed = [written(run, points.randrange(1, calls))[0] for run in runs]
         writers.stdin.close()
     assert killed.count("killed") >= KILLS[place]
     assert looks and max(looks) >= 1

@@ -14,6 +14,7 @@ from tasks.engine.process import Pool
 from tasks.errors import InputError
 from tasks.request.model import CalibrationRequest
 from tasks.results.store import open_results
+from tasks.rollups.contrasts import columns_of, compared_pairs
 from tasks.rollups.plan import plan
 from tasks.run.job import Job
 
@@ -103,6 +104,7 @@ def test_a_contrast_names_strata_columns_each_once(tmp_path: Path, asked: Any, p
         request(tmp_path, contrasts=[asked])
 
 
+@pytest.mark.r
 def test_differences_of_separate_fits_say_that_they_are(tmp_path: Path) -> None:
     write_input(tmp_path)
     job = steps.prepare(request(tmp_path, contrasts=[{"between": "year", "within": ["province"]}]))
@@ -127,6 +129,19 @@ def test_a_contrast_level_is_rolled_up_like_any_other(tmp_path: Path) -> None:
     assert job.work.roll_ups is not None
     assert set(job.work.roll_ups.groups["level"].to_pylist()) == {"year"}
     again = plan(job.tabulation.strata, ("province", "year"), job.request.levels)
-    assert [pair.groups for pair in compared_pairs(again, job.request)] == [
-        tuple(again.groups["group"].to_pylist())
-    ]
+    pairs = compared_pairs(again, job.request.contrasts, strata_columns=("province", "year"), fits_by=None)
+    assert [pair.groups for pair in pairs] == [tuple(again.groups["group"].to_pylist())]
+
+
+def test_each_cell_of_the_table_is_looked_up_once() -> None:
+    looked_up = []
+
+    class Row(dict[str, int]):
+        def get(self, key: str, default: Any = None) -> Any:
+            looked_up.append(key)
+            return super().get(key, default)
+
+    columns = columns_of([Row(a=n, b=-n) for n in range(50)] + [Row(c=1)])
+    assert columns["a"][:2] == [0, 1]
+    assert columns["c"] == [None] * 50 + [1]
+    assert len(looked_up) == 3 * 51

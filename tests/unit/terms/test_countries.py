@@ -28,6 +28,17 @@ from tasks.terms.countries import name_key, nearest_countries, resolve_country
         ("Cote d'Ivoire", "Côte d'Ivoire"),
         ("Ivory Coast", "Côte d'Ivoire"),
         ("Other", "other"),
+        ("Congo, Dem. Rep.", "Congo, The Democratic Republic of the"),
+        ("Democratic Republic of Congo", "Congo, The Democratic Republic of the"),
+        ("RDC", "Congo, The Democratic Republic of the"),
+        ("Gambia, The", "Gambia"),
+        ("RSA", "South Africa"),
+        ("Moçambique", "Mozambique"),
+        ("Afrique du Sud", "South Africa"),
+        ("Guinée", "Guinea"),
+        ("Cameroun", "Cameroon"),
+        ("50", "Bangladesh"),
+        ("050", "Bangladesh"),
     ],
 )
 def test_a_country_is_known_by_its_names_and_codes(text: str, name: str) -> None:
@@ -57,6 +68,22 @@ def test_a_long_text_is_not_repeated_in_full() -> None:
 def test_nearest_names_are_names_and_not_codes() -> None:
     names = {getattr(country, "common_name", country.name) for country in pycountry.countries} | {"other"}
     assert set(nearest_countries("Bangladash", 5)) <= names
+
+
+@pytest.mark.parametrize("text", ["othe", "others", "Otter", "ohter"])
+def test_other_is_never_offered_for_a_country(text: str) -> None:
+    assert "other" not in nearest_countries(text, 20)
+
+
+def test_the_country_whose_words_are_all_there_is_offered_first() -> None:
+    assert nearest_countries("Bangladesh PR")[0] == "Bangladesh"
+    assert nearest_countries("Tanzania mainland")[0] == "Tanzania"
+
+
+def test_a_translated_name_never_means_another_country_than_the_english_one() -> None:
+    for country in pycountry.countries:
+        english = getattr(country, "common_name", country.name)
+        assert resolve_country(english) == english
 
 
 @given(st.sampled_from(list(pycountry.countries)), st.sampled_from([str.upper, str.lower, str.title]))

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
 import string
 
+import pycountry
 import pytest
 import yaml
+from babel import Locale
 from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from tasks.ingest.judge import EXCLUDED
+from tasks.ingest.judge import EXCLUDED, REASONS
 from tasks.request.model import CalibrationRequest
 from tasks.results.schema import DISPOSITIONS, ESTIMATE_STATUS, FIT_STATUS
 from tasks.terms import FLAGS, in_words
 from tasks.terms.causes import BROAD_CAUSES
-from tasks.terms.words import CAUSE_ORDER, LANGUAGES, NARROW, in_order, words
+from tasks.terms.countries import country_code, resolve_country
+from tasks.terms.words import CAUSE_ORDER, LANGUAGES, LOCALES, NARROW, in_order, words
+from tasks.verdict import reasons_in_words
 from tasks.verdict.rules import VERDICTS, VerdictRules
 
 ENGLISH = words("en").messages
 LOOKED_UP_BY_NAME = (
-    "language", "numbers", "causes", "age_groups", "age_groups_short", "verdicts", "verdicts_short",
+    "language", "numbers", "causes", "countries", "age_groups", "age_groups_short", "verdicts", "verdicts_short",
     "verdict_meaning", "verdict_reasons", "flags", "flag_names", "statuses", "dispositions", "reasons",
     "run_status", "levels", "columns", "rule_names", "options", "tables",
 )  # fmt: skip
@@ -39,6 +44,78 @@ def test_every_language_has_every_message_with_the_same_placeholders(language):
     assert [key for key, text in messages.items() if not text and key != "language.review"] == []
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_plural_forms_are_those_of_the_language_with_the_same_placeholders(language):
+    text = (ROOT / "tasks" / "terms" / "words" / f"{language}.yaml").read_text(encoding="utf-8")
+    known = Locale.parse(LOCALES[language]).plural_form.tags | {"other"}
+    forms = {
+        f"{name}.{key}": message
+        for name, section in yaml.safe_load(text).items()
+        for key, message in section.items()
+        if isinstance(message, dict)
+    }
+    assert "report.deaths_received" in forms
+    for key, message in forms.items():
+        assert {"one", "other"} <= message.keys() <= known, key
+        assert all(placeholders(form) == placeholders(ENGLISH[key]) for form in message.values()), key
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "said"),
+    [
+        ("en", 0, "0 deaths received."),
+        ("en", 1, "1 death received."),
+        ("en", 2, "2 deaths received."),
+        ("fr", 0, "0 décès reçu."),
+        ("fr", 1, "1 décès reçu."),
+        ("fr", 2, "2 décès reçus."),
+        ("fr", 1_000_000, "1\u202f000\u202f000 décès reçus."),
+        ("pt", 0, "0 óbitos recebidos."),
+        ("pt", 1, "1 óbito recebido."),
+        ("pt", 1234, "1\xa0234 óbitos recebidos."),
+    ],
+)
+def test_a_message_about_a_number_has_the_form_that_the_number_takes(language, number, said):
+    assert words(language)("report.deaths_received", count=number) == said
+    assert words(language)("report.deaths_received", count=float(number)) == said
+
+
+def test_the_number_of_a_reason_chooses_its_form_too():
+    for value, said in ((1, "qu'à 1 tirage indépendant ("), (399.7, "qu'à 399,7 tirages indépendants (")):
+        (sentence,) = reasons_in_words(
+            json.dumps([{"rule": "ess", "limit": 400, "value": value}]), words("fr")
+        )
+        assert said in sentence
+
+
+def test_a_number_that_is_none_breaks_no_sentence():
+    assert words("fr")("report.deaths_received", count=float("nan")) == "\N{EM DASH} décès reçus."
+
+
+@pytest.mark.parametrize(
+    ("name", "french", "portuguese"),
+    [
+        ("Mozambique", "Mozambique", "Moçambique"),
+        ("Ethiopia", "Éthiopie", "Etiópia"),
+        ("Kenya", "Kenya", "Quénia"),
+        ("other", "autre pays", "outro país"),
+        ("Atlantis", "Atlantis", "Atlantis"),
+    ],
+)
+def test_countries_have_the_name_of_the_language(name, french, portuguese):
+    assert words("en").country(name) == name
+    assert (words("fr").country(name), words("pt").country(name)) == (french, portuguese)
+
+
+def test_every_country_that_a_request_may_name_has_a_name_in_every_language():
+    for country in pycountry.countries:
+        name = resolve_country(country.alpha_2)
+        code = country_code(name)
+        assert code == country.alpha_2
+        assert all(words(language).country(name) for language in LANGUAGES)
+        assert words("en").country(name) == name
+
+
 @pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
 def test_translations_say_that_they_are_not_reviewed(language):
     assert words(language)("language.review")
@@ -46,7 +123,7 @@ def test_translations_say_that_they_are_not_reviewed(language):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_key_is_written_twice_in_a_message_file(language):
-    text = (ROOT / "tasks" / "words" / f"{language}.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "tasks" / "terms" / "words" / f"{language}.yaml").read_text(encoding="utf-8")
     document = yaml.compose(text)
     for _, section in document.value:
         keys = [key.value for key, _ in section.value]
@@ -83,14 +160,11 @@ def test_there_are_words_for_all_that_tables_hold():
         f"{section}.{v}" for section in ("verdicts", "verdicts_short", "verdict_meaning") for v in VERDICTS
     } <= set(ENGLISH)
     assert {f"flag_names.{flag}" for flag in FLAGS} <= ENGLISH.keys()
-    assert {f"reasons.{reason}" for reason in EXCLUDED} <= ENGLISH.keys()
+    assert {*EXCLUDED} <= {reason for reason, _ in REASONS}
 
 
 def test_there_are_words_for_every_reason_by_which_the_ingest_sets_records_aside():
-    judge = (ROOT / "tasks" / "ingest_judge.py").read_text(encoding="utf-8")
-    reasons = set(re.findall(r"THEN '([a-z_]+)'", judge)) - {"used", "excluded", "rejected"}
-    assert reasons
-    assert {f"reasons.{reason}" for reason in reasons} <= ENGLISH.keys()
+    assert {f"reasons.{reason}" for reason, _ in REASONS} <= ENGLISH.keys()
 
 
 def test_there_are_words_for_every_reason_of_the_engine():
@@ -147,7 +221,7 @@ def test_a_posterior_probability_is_never_said_to_be_0_or_1(value, shown):
     ("language", "percent", "number", "small"),
     [
         ("en", "43.7%", "12,345", "<0.1%"),
-        ("fr", "43,7\xa0%", "12\xa0345", "<0,1\xa0%"),
+        ("fr", "43,7\xa0%", "12\u202f345", "<0,1\xa0%"),
         ("pt", "43,7%", "12\xa0345", "<0,1%"),
     ],
 )

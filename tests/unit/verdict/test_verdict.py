@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -12,6 +15,15 @@ from pydantic import ValidationError
 from support import ROOT
 from support.build_results import Case, build
 
+from tasks.results.reasons import (
+    Named,
+    Reason,
+    named_from_json,
+    named_to_json,
+    reasons_from_json,
+    reasons_to_json,
+    texts_to_json,
+)
 from tasks.results.schema import conform
 from tasks.terms import FLAGS, in_words
 from tasks.terms.words import words
@@ -63,14 +75,14 @@ def as_table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
 def judged(parts: dict[str, pa.Table], rules: VerdictRules | None = None) -> tuple[str, list[str]]:
     """Verdict and rules of the only fit."""
     row = add_verdicts(parts, rules)["strata"].to_pylist()[0]
-    return row["verdict"], [code.split(":")[0] for code in row["verdict_codes"].split(";") if code]
+    return row["verdict"], [reason.rule for reason in reasons_from_json(row["verdict_codes"])]
 
 
 def test_an_estimate_without_objection_is_publishable_and_gives_no_reason():
     out = add_verdicts(tables())
     for name in ("csmf", "strata"):
         row = out[name].to_pylist()[0]
-        assert (row["verdict"], row["verdict_reasons"], row["verdict_codes"]) == ("publishable", None, "")
+        assert (row["verdict"], row["verdict_reasons"], row["verdict_codes"]) == ("publishable", None, "[]")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +137,9 @@ def test_an_ensemble_names_the_member_whose_records_are_left_out():
         ],
     )
     row = add_verdicts(parts)["strata"].to_pylist()[0]
-    assert row["verdict_codes"] == "left_out:0.1:0.2100,eava"
+    [reason] = json.loads(row["verdict_codes"])
+    assert reason.pop("value") == pytest.approx(0.21)
+    assert reason == {"rule": "left_out", "limit": 0.1, "algorithms": [{"algorithm": "eava"}]}
     assert row["verdict_reasons"].startswith("EAVA: 21% of its records are left out")
 
 
@@ -183,10 +197,15 @@ def test_an_ensemble_whose_member_passes_a_cause_through_names_both_and_taints_t
     csmf = {(row["algorithm"], row["cause"]): row for row in out["csmf"].to_pylist()}
     malaria = csmf["ensemble", "malaria"]
     assert malaria["verdict"] == "with_caution"
-    assert malaria["verdict_codes"] == "member_passed_through::my coder (malaria)"
+    assert json.loads(malaria["verdict_codes"]) == [
+        {
+            "rule": "member_passed_through",
+            "algorithms": [{"algorithm": "my coder", "causes": ["malaria"]}],
+        }
+    ]
     assert malaria["verdict_reasons"].endswith("outside those of the other algorithms: my coder, Malaria.")
     assert csmf["ensemble", "ipre"]["verdict"] == csmf["eava", "malaria"]["verdict"] == "publishable"
-    assert csmf["ensemble", "other"]["verdict_codes"] == "passed_through::"
+    assert csmf["ensemble", "other"]["verdict_codes"] == '[{"rule":"passed_through"}]'
     whole = {row["algorithm"]: row for row in out["strata"].to_pylist()}
     assert whole["ensemble"]["verdict_codes"] == malaria["verdict_codes"]
     assert whole["eava"]["verdict"] == whole["my coder"]["verdict"] == "publishable"
@@ -233,20 +252,19 @@ def test_an_ensemble_is_judged_by_the_deaths_of_its_largest_member(tmp_path):
     results = build(tmp_path, Case(deaths=(60, 60)))
     ensemble = results.strata.set_index("algorithm").loc["ensemble"]
     assert ensemble["deaths"] > 100
-    assert "deaths:100:" in ensemble["verdict_codes"]
+    limits = {reason.rule: reason.limit for reason in reasons_from_json(ensemble["verdict_codes"])}
+    assert limits["deaths"] == 100
 
 
 def test_a_roll_up_is_judged_with_the_records_and_deaths_of_all_its_strata(tmp_path):
     case = Case(columns={"province": ("A", "B", "C")}, deaths=(60, 70), roll_ups=([],))
     results = build(tmp_path, case)
     total = results.rollups.set_index("algorithm").loc["eava"]
-    codes = dict(code.split(":", 1) for code in total["verdict_codes"].split(";"))
-    assert codes.keys() == {"rollup_interval_too_narrow", "left_out"}
+    values = {reason.rule: reason.value for reason in reasons_from_json(total["verdict_codes"])}
+    assert values.keys() == {"rollup_interval_too_narrow", "left_out"}
     records = results.records[results.records["algorithm"] == "eava"]
     used = records.loc[records["disposition"] == "used", "records"].sum()
-    assert float(codes["left_out"].split(":")[1]) == pytest.approx(
-        1 - used / records["records"].sum(), abs=1e-4
-    )
+    assert values["left_out"] == pytest.approx(1 - used / records["records"].sum())
     assert "deaths" in results.strata.set_index("algorithm").loc["eava", "verdict_codes"].iloc[0]
 
 
@@ -259,7 +277,7 @@ def test_a_roll_up_is_judged_by_the_effective_size_of_its_strata(tmp_path):
 
     codes = add_verdicts(parts)["rollups"]["verdict_codes"].to_pylist()
 
-    assert all("ess:400:120" in text for text in codes)
+    assert all(Reason("ess", 400, 120) in reasons_from_json(cell) for cell in codes)
 
 
 def test_rules_can_be_changed_and_turned_off():
@@ -280,7 +298,7 @@ def test_judging_twice_changes_nothing():
 
 def test_worst_reasons_come_first():
     row = add_verdicts(tables({"lambda": 0.7, "rhat": 1.5}))["strata"].to_pylist()[0]
-    assert [code.split(":")[0] for code in row["verdict_codes"].split(";")] == ["rhat", "lambda"]
+    assert [reason.rule for reason in reasons_from_json(row["verdict_codes"])] == ["rhat", "lambda"]
 
 
 @pytest.mark.parametrize("language", ["en", "fr", "pt"])
@@ -291,7 +309,7 @@ def test_codes_become_sentences_in_every_language(tmp_path, language):
     results = build(tmp_path, case)
     for codes in {*results.csmf["verdict_codes"], *results.strata["verdict_codes"]}:
         sentences = reasons_in_words(codes, words(language))
-        assert len(sentences) == len([code for code in codes.split(";") if code])
+        assert len(sentences) == len(json.loads(codes))
         assert all("{" not in sentence for sentence in sentences)
 
 
@@ -318,3 +336,103 @@ def test_the_columns_are_the_last_of_the_schema():
     out = add_verdicts(tables())
     assert tuple(out["csmf"].column_names[-3:]) == COLUMNS
     assert tuple(out["strata"].column_names[-3:]) == COLUMNS
+
+
+AWKWARD = ("Other (specify; ipre)", "HIV, TB: both", 'said "so"', "a;b:c,d", "[]")
+
+
+def test_causes_with_any_sign_stay_whole_in_codes_and_words():
+    rows = [{"cause": cause, "deaths": 0, "flags": "algorithms_disagree"} for cause in AWKWARD]
+    misfit = named_to_json([Named("eava", AWKWARD)])
+    fit = {"flags": "misfit", "misfit_of": misfit, "matrix_sharing": "per_stratum"}
+    row = add_verdicts(tables(fit, [*rows, {"cause": "ipre"}]))["strata"].to_pylist()[0]
+    found = {reason.rule: reason for reason in reasons_from_json(row["verdict_codes"])}
+    assert found["zero_causes"].causes == found["algorithms_disagree"].causes == AWKWARD
+    assert found["misfit"].algorithms == (Named("eava", AWKWARD),) == named_from_json(misfit)
+    for cause in AWKWARD:
+        assert row["verdict_reasons"].count(cause) >= 3, cause
+
+
+@given(
+    st.lists(
+        st.builds(
+            Reason,
+            st.text(min_size=1),
+            st.none() | st.integers(0, 10**6) | st.floats(0, 1),
+            st.none() | st.floats(allow_nan=False, allow_infinity=False),
+            st.none() | st.text(min_size=1),
+            st.lists(st.text()).map(tuple),
+            st.lists(st.builds(Named, st.text(), st.lists(st.text()).map(tuple))).map(tuple),
+        )
+    )
+)
+def test_reasons_come_back_from_their_cell(reasons):
+    cell = reasons_to_json(reasons)
+    assert reasons_from_json(cell) == tuple(reasons)
+    assert len(json.loads(cell)) == len(reasons)
+
+
+def test_the_query_of_the_documentation_reads_the_codes(tmp_path, monkeypatch):
+    results = build(tmp_path, Case(every_flag=True, deaths=(30, 60)))
+    monkeypatch.chdir(results.uri)
+    text = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8")
+    query = text.partition("```sql\n")[2].partition("```")[0]
+    rows = duckdb.sql(query.rstrip().rstrip(";")).fetchall()
+    reasons = [reason for cell in results.strata["verdict_codes"] for reason in reasons_from_json(cell)]
+    assert sorted(row[2] for row in rows) == sorted(reason.rule for reason in reasons)
+    assert any(value is not None for *_, value in rows)
+
+
+_NUMBER = re.compile(r"[0-9][0-9 .,\xa0\u202f]*[0-9]|[0-9]")
+
+
+def _read(text: str, language: str) -> float:
+    """A number as a reader of that language takes it."""
+    plain = re.sub("[\xa0\u202f ]", "", text)
+    plain = plain.replace(",", "") if language == "en" else plain.replace(".", "").replace(",", ".")
+    return float(plain)
+
+
+NEAR = {
+    "deaths": [(100, 99), (1000, 999)],
+    "ess": [(400, 399.7), (400, 399.9996), (1000, 999.5), (400, 120.4), (1234.5, 1234.4)],
+    "rhat": [(1.01, 1.0100001), (1.01, 1.0104), (1.02, 1.31), (1.005, 1.0051), (1.0, 1.0002)],
+    "lambda": [(0.5, 0.5000001), (0.5, 0.504), (0.985, 0.9851), (0.0, 0.0001), (0.125, 0.1251)],
+    "left_out": [(0.1, 0.1000001), (0.1, 0.21), (0.4, 0.40004), (0.0, 0.00001), (0.29, 0.2901)],
+}
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "pt"])
+@pytest.mark.parametrize(
+    ("rule", "limit", "value"), [(rule, *pair) for rule, pairs in NEAR.items() for pair in pairs]
+)
+def test_rounding_never_contradicts_the_rule(language, rule, limit, value):
+    [sentence] = reasons_in_words(reasons_to_json([Reason(rule, limit, value)]), words(language))
+    frame = re.sub(
+        r"\{[a-z]+\}",
+        "(.+?)",
+        re.escape(words(language)(f"verdict_reasons.{rule}", limit="@L@", value="@V@")),
+    )
+    match = re.fullmatch(frame.replace("@V@", "(?P<value>.+?)").replace("@L@", "(?P<limit>.+?)"), sentence)
+    assert match, sentence
+    shown = {name: _read(_NUMBER.findall(text)[0], language) for name, text in match.groupdict().items()}
+    scale = 100 if rule in ("lambda", "left_out") else 1
+    assert shown["limit"] == pytest.approx(limit * scale, rel=1e-12)
+    assert (shown["value"] < shown["limit"]) == (value < limit), sentence
+    assert shown["value"] != shown["limit"], sentence
+
+
+def test_figures_far_from_the_limit_are_as_short_as_before():
+    say = words("en")
+    cell = reasons_to_json(
+        [Reason("ess", 400, 120.4), Reason("rhat", 1.02, 1.31), Reason("lambda", 0.5, 0.731)]
+    )
+    assert reasons_in_words(cell, say) == [
+        "The posterior draws are worth only 120 independent ones (fewer than 400).",
+        "The sampler's chains do not agree well enough (R-hat 1.310, above 1.02).",
+        "To fit these deaths, 73% of the published misclassification was taken away (more than 50%).",
+    ]
+
+
+def test_a_list_of_names_is_json():
+    assert json.loads(texts_to_json(AWKWARD)) == list(AWKWARD)

@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from support.inventory_made import source_archive, write_rda
 from flows.inventory import refresh_inventory
 from tasks.errors import InventoryError, StorageError
 from tasks.matrices import fetch as inventory_fetch
-from tasks.matrices.fetch import DownloadError, newest_version, r_sources
+from tasks.matrices.fetch import DownloadError, newest_version, r_sources, version_order
 from tasks.matrices.find import fetch_inventory, load_inventory
 from tasks.matrices.model import content_checksum
 from tasks.matrices.published import PUBLISHED, Published, stored_path
@@ -289,6 +289,60 @@ def test_a_repository_may_ask_for_a_password_that_is_never_shown(
         with pytest.raises(DownloadError, match="401") as caught:
             fetch_inventory("3.0")
     assert "wrong" not in str(caught.value)
+
+
+def test_a_password_is_not_sent_on_to_another_host(
+    repository: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, other = repository
+    given: list[str | None] = []
+
+    class Elsewhere(QuietHandler):
+        def do_GET(self) -> None:
+            given.append(self.headers["Authorization"])
+            self.send_response(302)
+            self.send_header("Location", other.replace("127.0.0.1", "localhost") + "/x")
+            self.end_headers()
+
+    monkeypatch.setattr(QuietHandler, "do_GET", noting(QuietHandler.do_GET, given))
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    with served(tmp_path / "mirror", Elsewhere) as address:
+        set_up_r(tmp_path, monkeypatch, f"http://ana:secret@{address.removeprefix('http://')}")
+        with pytest.raises(DownloadError, match="404"):
+            fetch_inventory("3.0")
+    assert given[1::2] == [None, None]
+    assert all(given[::2])
+
+
+def noting(do_get: Callable[[QuietHandler], None], given: list[str | None]) -> Callable[[QuietHandler], None]:
+    """The handler's method, which notes the login that it is given."""
+
+    def noted(handler: QuietHandler) -> None:
+        given.append(handler.headers["Authorization"])
+        do_get(handler)
+
+    return noted
+
+
+def test_an_archive_that_a_server_calls_compressed_on_the_way_is_read_as_stored(
+    rda: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Encoding(QuietHandler):
+        def end_headers(self) -> None:
+            self.send_header("Content-Encoding", "gzip")
+            super().end_headers()
+
+    with served(tmp_path / "repository", Encoding) as address:
+        put(tmp_path / "repository", CURRENT, "3.0", {MEMBER: rda})
+        set_up_r(tmp_path, monkeypatch, address)
+        assert fetch_inventory("3.0").id == "champs-3.0"
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"), [("2.9", "2.10"), ("2.2", "2.2.0"), ("2.2", "2.2-1"), ("2.2-1.1", "2.2-1.10")]
+)
+def test_versions_are_ordered_as_r_orders_them(older: str, newer: str) -> None:
+    assert version_order(older) < version_order(newer)
 
 
 def test_without_r_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

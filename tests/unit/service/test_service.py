@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args, get_type_hints
 from uuid import UUID, uuid4
 
 import pytest
@@ -27,22 +29,27 @@ from prefect.states import (
     Scheduled,
     State,
 )
+from pydantic import BaseModel
 from support import ROOT
 
 from tasks.errors import InputError
 from tasks.request.model import CalibrationRequest, parse_request
+from tasks.request.values import Uri
 from tasks.service import automations
+from tasks.service.artifacts import algorithm_of, progress_key
 from tasks.service.client import (
     ENDED,
+    LOST_STRATA_LABEL,
     NEWER_INVENTORY,
     PAGE,
-    TRY_AGAIN,
+    RESULTS_LABEL,
     WITHOUT_REPORT,
     describe,
     status_word,
     submission_key,
 )
 from tasks.service.content import absolute, changed_at, input_content
+from tasks.service.doctor import examine
 from tasks.service.follow import OVERLAP, Line, Progress, follow
 from tasks.service.retention import (
     StoredRun,
@@ -54,6 +61,7 @@ from tasks.service.retention import (
 
 COUNTS = {"eava": {"pneumonia": 5, "ipre": 7, "prematurity": 3}}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DONE: dict[str, str | bool] = {RESULTS_LABEL: "s3://b/a b/runs/moz-1", LOST_STRATA_LABEL: False}
 
 
 def request(**fields: object) -> CalibrationRequest:
@@ -110,35 +118,43 @@ class TestStatus:
         ):
             assert (status_word(state) in ENDED) == state.is_final()
 
-    def test_results_are_the_address_at_the_end_of_the_message(self) -> None:
-        state: State[None] = Completed(message="3 strata calibrated; results: s3://b/a b/runs/moz-1")
-        assert describe(flow_run(state), {}).results == "s3://b/a b/runs/moz-1"
+    def test_results_are_the_address_in_the_labels_whatever_the_message(self) -> None:
+        state: State[None] = Completed(message="x; results: elsewhere")
+        assert describe(flow_run(state, DONE), {}).results == "s3://b/a b/runs/moz-1"
+        assert describe(flow_run(state), {}).results is None
 
-    def test_a_run_that_failed_has_no_results_whatever_its_message(self) -> None:
-        assert describe(flow_run(Failed(message="no results: R died")), {}).results is None
+    @pytest.mark.parametrize("state", [Failed(), Crashed(), Cancelled(), Running()])
+    def test_a_run_that_is_not_complete_has_no_results_whatever_it_recorded(self, state: State[None]) -> None:
+        assert describe(flow_run(state, DONE), {}).results is None
 
     @pytest.mark.parametrize(
-        ("state", "again"),
+        ("state", "labels", "again"),
         [
-            (Running(), False),
-            (Completed(message="results: a"), False),
-            (Failed(name="CompletedWithFailures", message="1 failed; results: a"), False),
-            (
-                Failed(name="CompletedWithFailures", message=f"4 strata: 1 failed; {TRY_AGAIN}; results: a"),
-                True,
-            ),
-            (Failed(), True),
-            (Failed(name="BadInput"), True),
-            (Cancelled(), True),
-            (Crashed(), True),
+            (Running(), {}, False),
+            (Completed(), DONE, False),
+            (Completed(), {}, True),
+            (Failed(name="CompletedWithFailures"), DONE, False),
+            (Failed(name="CompletedWithFailures"), DONE | {LOST_STRATA_LABEL: True}, True),
+            (Failed(), {}, True),
+            (Failed(name="BadInput"), {}, True),
+            (Cancelled(), DONE, True),
+            (Crashed(), DONE, True),
         ],
     )
-    def test_a_request_is_run_again_where_that_may_help(self, state: State[None], again: bool) -> None:
-        assert describe(flow_run(state), {}).may_be_submitted_again is again
+    def test_a_request_is_run_again_where_that_may_help(
+        self, state: State[None], labels: dict[str, str | bool], again: bool
+    ) -> None:
+        assert describe(flow_run(state, labels), {}).may_be_submitted_again is again
 
 
-def flow_run(state: State[None]) -> FlowRun:
-    return FlowRun(flow_id=uuid4(), name="moz", state=state, parameters={"request": {"name": "moz"}})
+def flow_run(state: State[None], labels: dict[str, str | bool] | None = None) -> FlowRun:
+    return FlowRun(
+        flow_id=uuid4(),
+        name="moz",
+        state=state,
+        parameters={"request": {"name": "moz"}},
+        labels=dict(labels or {}),
+    )
 
 
 class TestSubmissionKey:
@@ -183,6 +199,12 @@ class TestContent:
         deaths(weights, "province,deaths\nA,2\n")
         assert input_content(asked) != before
 
+    def test_the_boundaries_of_the_map_count_as_content(self, tmp_path: Path) -> None:
+        asked = request(boundaries=str(deaths(tmp_path / "map.geojson", "{}")))
+        before = input_content(asked)
+        deaths(tmp_path / "map.geojson", '{"type": "FeatureCollection"}')
+        assert input_content(asked) != before
+
     def test_input_that_is_not_there_is_refused_before_submission(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="there is no such file"):
             input_content(request(input={"uri": str(tmp_path / "a.csv")}))
@@ -195,6 +217,28 @@ class TestContent:
         assert asked.input.uri == {"eava": (f"{tmp_path}/a.csv", "s3://b/c.csv")}
         assert asked.output == f"{tmp_path}/out"
         assert asked.matrix.source == "illustrative"
+
+    def test_no_address_that_a_worker_reads_stays_relative(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        everything = dict.fromkeys(addresses_of(CalibrationRequest), "x.file") | {
+            "input": {"uri": ["a.csv", "b.csv"]},
+            "matrix": {"source": "champs-2025.csv"},
+            "columns": {"strata": ["province"]},
+            "roll_ups": [[]],
+        }
+        asked = absolute(request(**everything))
+        assert {"boundaries", "roll_up_weights", "output"} <= everything.keys()
+        assert asked.input.uri == (f"{tmp_path}/a.csv", f"{tmp_path}/b.csv")
+        assert asked.matrix.source == f"{tmp_path}/champs-2025.csv"
+        assert {getattr(asked, field) for field in addresses_of(CalibrationRequest)} == {f"{tmp_path}/x.file"}
+
+
+def addresses_of(model: type[BaseModel]) -> list[str]:
+    """The fields of a model that hold one address."""
+    hints = get_type_hints(model, include_extras=True)
+    return [name for name, hint in hints.items() if Uri in (hint, *get_args(hint))]
 
 
 class FakeSource:
@@ -254,6 +298,24 @@ class TestFollow:
         assert shown == [10.0, 50.0, 100.0]
 
 
+class TestProgressKeys:
+    @given(st.sets(st.text(min_size=1), max_size=5))
+    def test_every_algorithm_has_a_key_of_its_own_that_gives_its_name_back(self, names: set[str]) -> None:
+        keys = [progress_key(name) for name in names]
+        assert len(set(keys)) == len(names)
+        assert all(re.fullmatch("[a-z0-9-]+", key) for key in keys)
+        assert {algorithm_of(key) for key in keys} == names
+
+    def test_names_that_differ_in_a_sign_only_do_not_share_a_key(self) -> None:
+        assert progress_key("eava") == "progress-eava"
+        assert progress_key("my_coder") == "progress-my-5f-coder"
+        assert progress_key("my-coder") == "progress-my--coder"
+
+    @pytest.mark.parametrize("key", ["progress-my-coder", "progress", "progress--ffffffff-"])
+    def test_a_key_that_was_made_otherwise_is_still_a_name(self, key: str) -> None:
+        assert algorithm_of(key) == key.removeprefix("progress-")
+
+
 class TestRetention:
     def test_the_newest_run_of_each_name_stays_however_old(self) -> None:
         runs = [
@@ -274,6 +336,16 @@ class TestRetention:
         os.utime(files[0], (0, 0))
         assert remove_expired_inputs(str(tmp_path), timedelta(days=2), tomorrow) == [str(files[0])]
         assert [file.exists() for file in files] == [False, True]
+
+    @pytest.mark.parametrize(
+        "name", [".upload.csv", "_partial.csv", "_old/a.csv", ".sync/b.parquet", "notes"]
+    )
+    def test_old_files_that_no_run_reads_are_removed_too(self, name: str, tmp_path: Path) -> None:
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        os.utime(deaths(file), (0, 0))
+        assert remove_expired_inputs(str(tmp_path), timedelta(days=2)) == [str(file)]
+        assert not file.exists()
 
     def test_an_inbox_that_is_not_there_is_no_error(self, tmp_path: Path) -> None:
         assert remove_expired_inputs(str(tmp_path / "none"), timedelta(0)) == []
@@ -354,3 +426,15 @@ def vacal(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.Complet
         capture_output=True,
         text=True,
     )
+
+
+def test_an_r_that_does_not_start_is_found_missing_and_not_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "R"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (check,) = (check for check in examine() if check.name == "R")
+    assert not check.ok
+    assert check.found == f"{program} does not start"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tasks import run as steps
@@ -55,7 +56,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Job]:
         chunk.id: {
             name: write.read_chunk(job.work.root, job.run, chunk.id, name)
             for name in sorted(path.name for path in chunk_folder(job, chunk.id).iterdir())
-            if name != "done"
+            if name != write._DONE
         }
         for chunk in job.chunks
     }
@@ -125,7 +126,7 @@ def test_a_run_is_not_published_unless_every_fit_has_its_rows_once(
 ) -> None:
     job = computed(tmp_path / "store")
     first = job.chunks[0].id
-    names = [path.name for path in chunk_folder(job, first).iterdir() if path.name != "done"]
+    names = [path.name for path in chunk_folder(job, first).iterdir() if path.name != write._DONE]
     tables = {name: write.read_chunk(job.work.root, job.run, first, name) for name in names}
     write.put_chunk(job.work.root, job.run, first, {**tables, table: change(tables[table])})
     with pytest.raises(RuntimeError, match=f"chunk {first}: table {table} {words}"):
@@ -141,3 +142,18 @@ def test_a_run_is_not_published_without_one_of_its_chunks(
         with pytest.raises(RuntimeError, match="do not hold the strata of the run, each once"):
             steps.publish(job, done, {}, replace=False)
     assert store.list_runs(job.work.root) == []
+
+
+def test_published_matrices_are_stored_once_whichever_chunk_is_lost(
+    computed: Callable[[Path], Job], tmp_path: Path
+) -> None:
+    def published(root: Path, *reasons: str | None) -> pa.Table:
+        job = computed(root)
+        steps.publish(job, list(zip(job.chunks, reasons, strict=True)), {}, replace=False)
+        rows = store.open_results(job.work.root, job.run).table("matrices")
+        return rows.filter(pc.equal(rows["kind"], "published"))
+
+    undisturbed = published(tmp_path / "all", None, None)
+    assert undisturbed.num_rows == 2 * len(CAUSES) ** 2
+    assert published(tmp_path / "first", "timed_out", None).equals(undisturbed)
+    assert published(tmp_path / "last", None, "timed_out").equals(undisturbed)

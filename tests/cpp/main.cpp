@@ -1,0 +1,3 @@
+#include "checks.hpp"
+
+int main() { return checks::run_all(); }

@@ -1,0 +1,115 @@
+"""What the command line prints: labels exactly as they are, and nothing cut off on a narrow terminal."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from support.build_results import Case, build
+
+from flows.cli.follow import print_events
+from flows.cli.main import err, out
+from flows.cli.tables import describe_run, dict_table, estimates_table, plain_table, records_table
+from flows.cli.terminal import console
+from tasks.service import Line
+
+LABELS = ("Gaza [urban]", "Gaza [rural]", ":warning: check", "[/bold]", "[red]x[/red]", "a\\[b]")
+
+
+def printed(what: Any, width: int = 110, **options: Any) -> str:
+    stream = io.StringIO()
+    console(file=stream, width=width, **options).print(what)
+    return stream.getvalue()
+
+
+def estimates(*causes: str) -> pd.DataFrame:
+    row = {
+        "algorithm": "eava", "level": "stratum", "deaths": 132, "raw": 0.23, "mean": 0.217, "q025": 0.123,
+        "q975": 0.314, "flags": "", "not_calibrated_reason": None, "calibrated_deaths": 124567.0,
+        "estimated_deaths": None,
+    }  # fmt: skip
+    return pd.DataFrame([{**row, "cause": cause} for cause in causes])
+
+
+def records(label: str) -> pd.DataFrame:
+    row = {"algorithm": label, "disposition": "excluded", "reason": label, "records": 7}
+    return pd.DataFrame([row])
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("soft_wrap", [True, False])
+def test_labels_are_printed_as_they_are_by_every_table(label: str, soft_wrap: bool) -> None:
+    tables = (
+        plain_table((label, "n"), [(label, 1)], title=label),
+        dict_table([{"place": label, label: 2}], title=label),
+        estimates_table(label, estimates(label)),
+        records_table(records(label)),
+    )
+    for table in tables:
+        assert printed(table, soft_wrap=soft_wrap).count(label) >= 2
+
+
+def test_labels_are_printed_as_they_are_whoever_prints_the_table() -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=110).print(plain_table(("place",), [(label,) for label in LABELS]))
+    assert all(label in stream.getvalue() for label in LABELS)
+
+
+@given(st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=10))
+def test_any_label_is_printed_as_it_is(label: str) -> None:
+    for what in (plain_table(("place",), [(label,)]), f"{label} written"):
+        assert label in printed(what)
+
+
+def test_a_run_with_brackets_in_its_labels_is_printed(tmp_path: Path) -> None:
+    case = Case(columns={"place": LABELS[:3]}, algorithms=("eava",))
+    text = printed(describe_run(build(tmp_path, case)))
+    assert all(label in text for label in LABELS[:3])
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_log_lines_are_printed_as_they_are(label: str) -> None:
+    stream = io.StringIO()
+    line = Line(id=uuid4(), time=datetime(2024, 1, 1, tzinfo=UTC), level="INFO", task="", text=label)
+    print_events([line], console(file=stream, width=110))
+    assert label in stream.getvalue()
+
+
+def test_every_console_of_the_command_line_prints_texts_as_they_are() -> None:
+    from flows.cli import input, inventory, results, runs, service
+
+    for one in (out, err, *(module.out for module in (input, inventory, results, runs, service))):
+        with one.capture() as caught:
+            one.print("results [final]/runs/:warning:")
+        assert caught.get() == "results [final]/runs/:warning:\n"
+
+
+CAUSES = ("Pneumonia", "Other Defined Causes of Child Deaths", "Other Cardiovascular Diseases")
+
+
+@pytest.mark.parametrize("width", [30, 44, 60, 80, 100])
+def test_figures_stay_whole_and_long_labels_are_folded(width: int) -> None:
+    text = printed(estimates_table("EAVA", estimates(*CAUSES)), width=width)
+    assert text.count("124,567") == len(CAUSES)
+    assert text.count("12.3\N{EN DASH}31.4") == len(CAUSES)
+    assert max(map(len, text.splitlines())) <= width
+    assert all(word in text for cause in CAUSES for word in cause.split() if len(word) <= 10)
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+@pytest.mark.parametrize("columns", [2, 7, 15])
+def test_no_column_is_lost(width: int, columns: int) -> None:
+    heads = [f"head{n}" for n in range(columns)]
+    rows = [[f"cell{n}x{row}" if n % 2 else 10_000 * row + n for n in range(columns)] for row in (1, 2)]
+    text = printed(plain_table(heads, rows), width=width)
+    for row in rows:
+        assert all(str(cell) in text for cell in row)
+    assert all(head in text for head in heads)
