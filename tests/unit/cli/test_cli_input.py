@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 from support import ROOT
@@ -68,6 +71,49 @@ class TestConvert:
         with pytest.raises(InputError, match=message):
             convert_file(records(tmp_path, text), tmp_path / "out.csv", "neonate", "cause")
         assert not (tmp_path / "out.csv").exists()
+
+    @pytest.mark.parametrize(
+        ("text", "broad"),
+        [
+            ("ID;cause\n1;Pneumonia\n", ["pneumonia"]),
+            ("id,CAUSE\n1,Pneumonia\n", ["pneumonia"]),
+            ("\ufeffID,cause\r\n1,NA\r\n2,\r\n3,Pneumonia\r\n", ["", "", "pneumonia"]),
+            ("ID,cause,note\n1,Pneumonia," + "x" * 140_000 + "\n2,ipre,y\n", ["pneumonia", "ipre"]),
+        ],
+        ids=["semicolons", "upper case", "NA", "a long cell"],
+    )
+    def test_it_reads_as_a_run_does(self, tmp_path: Path, text: str, broad: list[str]) -> None:
+        found = convert_file(records(tmp_path, text), tmp_path / "out.csv", "neonate", "cause")
+        assert "unmapped" not in {treatment for _, _, treatment in found}
+        lines = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
+        assert [re.split("[,;]", line)[-1] for line in lines] == ["broad_cause", *broad]
+
+    def test_it_reads_compressed_files_and_parquet(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv.gz").write_bytes(gzip.compress(RECORDS.encode()))
+        pd.read_csv(records(tmp_path), dtype=str, keep_default_na=False).to_parquet(tmp_path / "a.parquet")
+        copies = []
+        for name in ("deaths.csv", "a.csv.gz", "a.parquet"):
+            convert_file(tmp_path / name, tmp_path / f"{name}.out", "neonate", "cause")
+            copies.append((tmp_path / f"{name}.out").read_bytes())
+        assert copies[0] == copies[1] == copies[2]
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (b"ID,cause\n1,Pneumonia,extra\n2,Prematurity\n", "row 2: more or fewer cells than row 1"),
+            (b"ID,cause\n" + b"1,ipre\n" * 9999 + b"2,S\xe9psis\n", "is not UTF-8 text"),
+            (b'ID,cause\n1,ipre\n2,"ipre\n3,ipre\n', "row 3: a quotation mark is not closed"),
+            (b"PK\x03\x04", "is a workbook"),
+        ],
+        ids=["ragged", "Latin-1", "open quote", "workbook"],
+    )
+    def test_nothing_is_left_of_a_file_that_cannot_be_read_to_its_end(
+        self, tmp_path: Path, data: bytes, message: str
+    ) -> None:
+        (tmp_path / "deaths.csv").write_bytes(data)
+        with pytest.raises(InputError, match=message):
+            convert_file(tmp_path / "deaths.csv", tmp_path / "out.csv", "neonate", "cause")
+        assert [file.name for file in tmp_path.iterdir()] == ["deaths.csv"]
 
     def test_a_file_that_is_there_is_not_overwritten(self, tmp_path: Path) -> None:
         source = records(tmp_path)

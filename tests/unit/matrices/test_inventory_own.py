@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,37 @@ def test_dirichlet_alphas_and_samples_are_equally_valid() -> None:
     np.testing.assert_allclose(alphas[0].values, RATES * 50)
     samples = from_frame(pd.concat([table(type="samples", sample=2), table(np.eye(3), "samples", sample=1)]))
     np.testing.assert_array_equal(samples[0].values, [np.eye(3), RATES])
+
+
+@pytest.mark.parametrize(
+    "dialect", ["semicolons", "tabs", "upper case", "row names", "gzip under the name", "mark"]
+)
+def test_csv_of_any_dialect_is_read(dialect: str, tmp_path: Path) -> None:
+    text = table().to_csv(
+        index=dialect == "row names", sep={"semicolons": ";", "tabs": "\t"}.get(dialect, ",")
+    )
+    text = text.replace("value", "Value").replace("type", "TYPE") if dialect == "upper case" else text
+    data = text.encode("utf-8-sig" if dialect == "mark" else "utf-8")
+    (tmp_path / "own.csv").write_bytes(gzip.compress(data) if dialect.startswith("gzip") else data)
+    entry = load_inventory(str(tmp_path / "own.csv")).matrices("child", "my coder", "Mali", "fixed")
+    np.testing.assert_array_equal(entry.values, RATES)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("0.8", "0_8", "value must be a number of 0 or more: row 2"),
+        ("0.8", "80%", "value must be a number of 0 or more: row 2"),
+        ("0.25", '"1,250"', "column 'value', row 5: a number could be thousands"),
+        ("other,other", 'other,"other', "row 10: a quotation mark is not closed"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_is_named(old: str, new: str, problem: str, tmp_path: Path) -> None:
+    text = table().to_csv(index=False)
+    assert old in text
+    (tmp_path / "own.csv").write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=problem):
+        load_inventory(str(tmp_path / "own.csv"))
 
 
 def test_countries_and_age_groups_of_ones_own_are_told_apart(tmp_path: Path) -> None:
@@ -198,7 +230,7 @@ def test_files_that_are_no_table_are_refused_with_their_name(tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"^own.json: matrices in JSON are a list of objects, one a cell"):
         load_inventory(str(tmp_path / "own.json"))
     (tmp_path / "own2.json").write_text("[{")
-    with pytest.raises(InputError, match=r"^own2.json: this is not a json file that can be read"):
+    with pytest.raises(InputError, match=r"^own2.json: this is not a JSON file that can be read"):
         load_inventory(str(tmp_path / "own2.json"))
 
 
