@@ -138,7 +138,7 @@ class Words:
         smallest = 10.0**-decimals
         below = 0 < 100 * fraction < smallest / 2
         shown = self.decimal(smallest if below else 100 * fraction, decimals)
-        return ("<" if below else "") + shown + self._percent
+        return ("<" if below else "") + shown + str(self._percent)
 
     def probability(self, value: float | None) -> str:
         """A posterior probability in whole percents; draws prove neither 0 nor 1: the ends are <1%, >99%."""
