@@ -198,7 +198,7 @@ def test_files_that_are_no_table_are_refused_with_their_name(tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"^own.json: matrices in JSON are a list of objects, one a cell"):
         load_inventory(str(tmp_path / "own.json"))
     (tmp_path / "own2.json").write_text("[{")
-    with pytest.raises(InputError, match=r"^own2.json: this is not a json file that can be read"):
+    with pytest.raises(InputError, match=r"^own2.json: this is not a JSON file that can be read"):
         load_inventory(str(tmp_path / "own2.json"))
 
 
