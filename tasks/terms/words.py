@@ -98,9 +98,9 @@ class Words:
     def country(self, name: str) -> str:
         """A country's name in this language; in English the one that tables have."""
         code = None if self.language == "en" else country_code(name)
-        return (
-            self.messages.get(f"countries.{name}", name) if code is None else self._locale.territories[code]
-        )
+        if code is None:
+            return self.messages.get(f"countries.{name}", name)
+        return str(self._locale.territories[code])
 
     def algorithm(self, name: str) -> str:
         """Readable name of an algorithm or of the ensemble."""
