@@ -65,8 +65,8 @@ class Words:
         self._plurals = plurals or {}
         self._locale = Locale.parse(LOCALES[language])
         symbols = self._locale.number_symbols["latn"]
-        self._decimal, self._thousands = symbols["decimal"], symbols["group"]
-        self._percent = self._locale.percent_formats[None].suffix[0]
+        self._decimal, self._thousands = str(symbols["decimal"]), str(symbols["group"])
+        self._percent: str = self._locale.percent_formats[None].suffix[0]
 
     def __call__(self, key: str, *, count: float | None = None, **values: object) -> str:
         """The message `key` ("section.key") with its placeholders filled; KeyError if there is none.
