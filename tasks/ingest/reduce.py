@@ -109,7 +109,7 @@ class Records:
             "id": pa.nulls(count, pa.string()) if ids is None else ids,
             "n": np.ones(count, dtype=np.int64) if n is None else n,
             "bad": np.zeros(count, dtype=np.int8) if bad is None else bad,
-            "others": pa.nulls(count, pa.string()) if others is None else others,
+            "others": pa.nulls(count) if others is None else others,
         }
         for name, codes in self.codes.items():
             value = labels[name]

@@ -10,6 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+PART = 1 << 19
+"""Bytes that are looked at at once: few enough for the processor's cache."""
+
 QUOTE, BOM = 34, b"\xef\xbb\xbf"
 OPEN_QUOTE = "a quotation mark is not closed, so that rows run into each other; correct the file"
 Positions = NDArray[np.int64]
@@ -34,18 +37,22 @@ class Quotes:
         self._opened = 1
 
     def feed(self, data: bytes) -> None:
-        """Looks at the next part."""
+        """Looks at the next part of the text."""
         if not self._started:
             self._started, data = True, data.removeprefix(BOM)
-        if not data or self.broken:
+        for start in range(0, len(data), PART):
+            self._feed(data[start : start + PART])
+
+    def _feed(self, data: bytes) -> None:
+        if self.broken:
             return
         if self._closed and not self._ends[data[0]]:
             self._break(self._opened, self._line)
         elif self._inside or b'"' in data:
             self._look(np.frombuffer(data, dtype=np.uint8))
         else:
-            self._row += data.count(self._line_end)
-            self._line += data.count(self._line_end)
+            lines = data.count(self._line_end)
+            self._row, self._line = self._row + lines, self._line + lines
             self._closed = False
         self._last = data[-1]
 
@@ -56,11 +63,9 @@ class Quotes:
 
     def _look(self, text: NDArray[np.uint8]) -> None:
         marks = np.flatnonzero(text == QUOTE)
-        before = text[marks - 1]
-        if len(marks) and marks[0] == 0:
-            before[0] = 0 if self._last == QUOTE and not self._closed else self._last
-        if not self._ends[before[self._opening(marks)]].all():
-            marks = self._without_text(marks, before)
+        before = self._before(text, marks[int(self._inside) :: 2])  # every other one opens a cell
+        if not self._ends[before].all():
+            marks = self._without_text(marks, self._before(text, marks))
         lines = np.flatnonzero(text == self._line_end)
         cell = np.searchsorted(marks, lines)  # how many marks stand before a line's end
         within = (cell + self._inside) % 2 == 1
@@ -70,10 +75,12 @@ class Quotes:
             self._note_swallowed(text, marks, lines, within, rows)
         self._move_on(text, marks, lines, rows)
 
-    def _opening(self, marks: Positions) -> NDArray[np.bool_]:
-        """Which marks open a cell, or follow one that seemed to close it; the others close."""
-        opens: NDArray[np.bool_] = (np.arange(len(marks)) + self._inside) % 2 == 0
-        return opens
+    def _before(self, text: NDArray[np.uint8], marks: Positions) -> NDArray[np.uint8]:
+        """The bytes before the marks; a mark in the former part that did not close a cell is a letter."""
+        before: NDArray[np.uint8] = text[marks - 1]
+        if len(marks) and marks[0] == 0:
+            before[0] = 0 if self._last == QUOTE and not self._closed else self._last
+        return before
 
     def _without_text(self, marks: Positions, before: NDArray[np.uint8]) -> Positions:
         """The marks without those in the middle of cells that are not quoted."""
@@ -92,12 +99,12 @@ class Quotes:
     def _check_closing(
         self, text: NDArray[np.uint8], marks: Positions, lines: Positions, rows: Positions
     ) -> None:
-        closing = np.flatnonzero(~self._opening(marks))
-        places = marks[closing]
-        inner = places[places + 1 < len(text)]
-        wrong = np.flatnonzero(~self._ends[text[inner + 1]])
-        if len(wrong):
-            first = int(closing[wrong[0]])
+        closing = marks[1 - int(self._inside) :: 2]
+        if len(closing) and closing[-1] == len(text) - 1:
+            closing = closing[:-1]
+        ends = self._ends[text[closing + 1]]
+        if not ends.all():
+            first = 2 * int(ends.argmin()) + 1 - int(self._inside)
             line = self._line + int(np.searchsorted(lines, marks[first]))
             self._break(self._row_of(marks, first - 1, rows), line)
 

@@ -7,10 +7,10 @@ looks at what the values mean. No message holds a value; parsers' own messages, 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from tasks.sources.kinds import NOT_UTF8
 from tasks.sources.missing import missing_as_null
 from tasks.sources.parquet import nested_columns, open_parquet, parquet_batches, typed_columns
 from tasks.sources.quotes import OPEN_QUOTE, Quotes
-from tasks.sources.stream import Passing, unpacked
+from tasks.sources.stream import Passing, Text, unpacked
 
 HEADER_BYTES = 1 << 20
 CSV_BLOCK = 16 << 20
@@ -107,10 +107,10 @@ class FileReader:
     def _csv(self, file: Any, positions: Sequence[int]) -> Iterator[tuple[np.ndarray, list[Any]]]:
         quotes = Quotes(self.delimiter, len(self.names), self._line_end)
         stream = Passing(file)
-        text = Passing(unpacked(stream), quotes.feed)
+        text = Text(unpacked(stream), quotes.feed)
         start = 2
         with self._sound(quotes):
-            for batch in self._parsed(text):
+            for batch in self._open_csv(text):
                 rows = self._row_numbers(start, batch.num_rows)
                 start = int(rows[-1]) + 1 if batch.num_rows else start
                 self.total += batch.num_rows
@@ -123,15 +123,6 @@ class FileReader:
         self.total += len(self.ragged)
         self.bytes, self.sha256 = stream.size, stream.sha256
         self.swallowed = quotes.swallowed
-
-    def _parsed(self, text: Any) -> Iterable[Any]:
-        """Rows below the header, in batches; none where the file ends with the header's last letter."""
-        try:
-            return cast("Iterable[Any]", self._open_csv(text))
-        except pa.ArrowInvalid as error:
-            if "Could not skip" in str(error):
-                return ()
-            raise
 
     def _open_csv(self, text: Any) -> Any:
         keys = [str(index) for index in range(len(self.names))]

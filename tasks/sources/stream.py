@@ -13,10 +13,10 @@ from tasks.sources.find import BLOCK
 
 
 class Passing(io.RawIOBase):
-    """Passes bytes on, and shows them to `watch`; without one, keeps their number and SHA-256."""
+    """Passes bytes on; keeps their number and SHA-256."""
 
-    def __init__(self, inner: Any, watch: Callable[[bytes], None] | None = None) -> None:
-        self._inner, self._watch = inner, watch
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
         self._digest = hashlib.sha256()
         self.size = 0
 
@@ -32,12 +32,43 @@ class Passing(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """The next bytes."""
         data = bytes(self._inner.read(size if size > 0 else BLOCK))
-        if self._watch is not None:
-            self._watch(data)
-        else:
-            self.size += len(data)
-            self._digest.update(data)
+        self.size += len(data)
+        self._digest.update(data)
         return data
+
+    def rest(self) -> None:
+        """Reads to the end."""
+        while self.read(BLOCK):
+            pass
+
+
+class Text(io.RawIOBase):
+    """Passes a text on and shows it to `watch`; the last line gets an end where it has none."""
+
+    def __init__(self, inner: Any, watch: Callable[[bytes], None]) -> None:
+        self._inner, self._watch = inner, watch
+        self._last = b"\n"
+        self._over = False
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, as many as there are: a parser takes what it gets for a whole block."""
+        size = size if size > 0 else BLOCK
+        parts: list[bytes] = []
+        while size > 0 and not self._over:
+            part = bytes(self._inner.read(size))
+            self._over = not part
+            self._watch(part)
+            self._last = part[-1:] or self._last
+            parts.append(part)
+            size -= len(part)
+        if self._over and self._last not in b"\n\r":
+            self._last = b"\n"
+            parts.append(b"\n")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def rest(self) -> None:
         """Reads to the end."""

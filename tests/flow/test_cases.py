@@ -182,8 +182,8 @@ class TestTheSameTwice:
     )
     def test_counts_that_are_there_twice_are_refused(self, case: Case, text: str) -> None:
         assert case.refused(case.file("a.csv", text), "counts") == (
-            "a.csv, rows 2, 3: 2 rows that give deaths for the same algorithm, cause and stratum; keep one of "
-            "each"
+            "a.csv, rows 2, 3: 2 rows that give deaths for the same algorithm, cause and stratum; "
+            "keep one of each"
         )
 
     def test_two_names_of_one_broad_cause_are_two_causes(self, case: Case) -> None:
