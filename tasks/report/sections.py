@@ -24,7 +24,7 @@ from tasks.report import lists, tables
 from tasks.report.contrasts import contrasts
 from tasks.report.joint import joint_fits
 from tasks.report.tables import Table
-from tasks.results import ENSEMBLE, split_flags
+from tasks.results import ENSEMBLE, NOOP, split_flags
 from tasks.terms import Words
 from tasks.verdict import VERDICTS
 from tasks.view import (
@@ -230,7 +230,7 @@ def _facts(view: View, unit: Unit, main: str, say: Words) -> list[str]:
     rows = [row for row in view.rows(unit, main) if row["mean"] is not None]
     moved = max(rows, key=lambda row: abs(row["mean"] - row["raw"]))
     facts = []
-    if abs(moved["mean"] - moved["raw"]) >= 0.005:
+    if abs(moved["mean"] - moved["raw"]) >= NOOP:
         before, after = say.percent(moved["raw"]), say.percent(moved["mean"])
         facts.append(say("report.moved_most", cause=say.cause(moved["cause"]), raw=before, mean=after))
     others = [

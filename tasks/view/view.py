@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.results import ALL, ENSEMBLE, Results, split_flags
+from tasks.results import ALL, ENSEMBLE, WITH_RESULT, Results, split_flags
 from tasks.terms import AGE_GROUPS, MISSING, Words, in_order
 from tasks.verdict import TOO_NARROW, identity_columns
 from tasks.view.rows import Row, Rows
@@ -206,7 +206,7 @@ class View:
     @property
     def missing(self) -> pa.Table:
         """The fits without a result."""
-        return self.fits.table.filter(~pc.field("status").isin(["calibrated", "not_calibrated"]))
+        return self.fits.table.filter(~pc.field("status").isin(WITH_RESULT))
 
     def counts(self, column: str) -> Counter[str]:
         """How many fits, roll-ups among them, have each text of `flags` or `verdict_codes`."""
