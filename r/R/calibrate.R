@@ -16,6 +16,8 @@
 #'   again.
 #' @param do_not_calibrate Causes that keep their observed fraction: a character vector for all algorithms, or a
 #'   list of such named by algorithm.
+#' @param ensemble Whether to fit the ensemble as well; needs at least two algorithms.
+#' @param ... Of `calibrate()`: other [calibration_settings()] but `quantiles` and `keep_draws`. Of the methods: not used.
 #' @inheritParams calibrate_batch
 #'
 #' @return An object of class `vacal_calibration`, a list with `estimates`, `fits`, `matrices_used`,
@@ -34,25 +36,22 @@
 #' summary(fit, quantiles = c(0.05, 0.5, 0.95))
 #' @export
 calibrate <- function(counts, inventory, seed, matrix_type = "prior", study_causes = NULL,
-                      do_not_calibrate = "other", rule = "learn", threshold = 0.1, path_correction = TRUE,
-                      shrinkage = if (path_correction) 0 else 4, ensemble = length(counts) > 1,
-                      draws = 4000, effective_draws = 4000, threads = 1) {
+                      do_not_calibrate = "other", ensemble = length(counts) > 1, threads = 1, ...) {
   if (missing(seed)) abort_input("seed is missing: give a whole number, so that the result can be had again")
   problems <- check_count_list(counts, inventory)
   if (length(problems) > 0) abort_input(problems)
   if (is.character(do_not_calibrate)) do_not_calibrate <- rapply(counts, function(x) do_not_calibrate, how = "list")
   array <- counts_array(counts, inventory, study_causes)
-  settings <- list(
-    matrix_type = matrix_type, study_causes = study_causes, do_not_calibrate = do_not_calibrate, rule = rule,
-    threshold = threshold, path_correction = path_correction, shrinkage = shrinkage, ensemble = ensemble,
-    draws = draws, effective_draws = effective_draws, seed = seed
+  settings <- take_settings(
+    calibration_settings(..., ensemble = ensemble, seed = seed, quantiles = constants()$interval, keep_draws = TRUE),
+    "per_stratum", FALSE
   )
-  arguments <- list(counts = array, matrices = inventory, quantiles = c(0.025, 0.975), keep_draws = TRUE)
   result <- tryCatch(
-    do.call(calibrate_batch, c(arguments, settings, threads = threads)),
+    calibrate_batch(array, inventory, matrix_type, study_causes, do_not_calibrate, settings, threads),
     vacal_input_error = function(e) abort_input(sub(" stratum 'all',", "", e$problems), sys.call(-4))
   )
-  new_calibration(result, settings)
+  data <- list(matrix_type = matrix_type, study_causes = study_causes, do_not_calibrate = do_not_calibrate)
+  new_calibration(result, c(data, unclass(settings)))
 }
 
 check_count_list <- function(counts, inventory) {

@@ -19,20 +19,11 @@
 #'   those (broad) causes, named by the causes of `counts` (study causes).
 #' @param do_not_calibrate List named by algorithm of causes (broad or study) that keep their observed fraction;
 #'   names are compared without regard to case.
-#' @param rule `"learn"`: causes whose misclassification rates vary by at most `threshold` over the true causes
-#'   keep their observed fraction, too; `"fixed"`: only those of `do_not_calibrate`.
-#' @param threshold Largest difference between rates in a column that counts as no information.
-#' @param path_correction Whether to shrink the matrices.
-#' @param shrinkage Strength of the prior's pull towards the uncalibrated CSMF; must be 0 with path correction.
-#' @param ensemble Whether to fit the ensemble as well; needs at least two algorithms.
-#' @param draws Number of equally weighted posterior draws that every result rests on.
-#' @param effective_draws Bulk effective sample size to reach; that of the tails must reach 0.4 of it.
-#' @param seed Whole number; with the stratum's key and the algorithm's name it fixes the random numbers.
-#' @param quantiles Probabilities of the posterior quantiles to report (type 7).
-#' @param keep_draws Whether to return the draws.
+#' @param settings A [calibration_settings()].
 #' @param threads Number of threads; results do not depend on it.
 #' @param progress `NULL` or a function that is called as
 #'   `progress(stratum, algorithm, done, total)` after each fit: index of the stratum, name, fits done and asked for.
+#' @param ... In place of `settings`: the arguments of [calibration_settings()].
 #'
 #' @return A list:
 #' * `estimates`: data frame, one row per stratum, algorithm (and `"ensemble"`) and cause: `stratum` (index),
@@ -46,7 +37,8 @@
 #'   `"not_calibrated"`, `"no_result"`, `"failed"`), `reason`, `lambda` (shrinkage by path correction, 0 to 1;
 #'   `NA` for the ensemble), the flags `path_correction_stalled`, `estimate_is_noop`, `interval_unreliable`
 #'   (`unreliable_because` names the algorithms), `algorithms_disagree`, and the sampler's diagnostics, which are
-#'   `NA` where nothing was sampled.
+#'   `NA` where nothing was sampled; `distinct_draws` is the number of different draws of the sampler among those stored:
+#'   if it drew fewer than `draws`, some are stored several times.
 #' * `matrices_used`: array strata x algorithms x causes x causes, means of the matrices as used (identity outside
 #'   the calibrated causes); `NA` where none was used.
 #' * `matrices_published`: array algorithms x causes x causes, row-normalised means before any correction.
@@ -68,28 +60,23 @@
 #' fit$estimates
 #' @export
 calibrate_batch <- function(counts, matrices, matrix_type, study_causes = NULL, do_not_calibrate,
-                            rule = "learn", threshold = 0.1, path_correction = TRUE,
-                            shrinkage = if (path_correction) 0 else 4, ensemble = TRUE,
-                            draws = 4000, effective_draws = 4000, seed = 1, quantiles = c(0.025, 0.975),
-                            keep_draws = FALSE, threads = 1, progress = NULL) {
-  settings <- list(
-    rule = rule, threshold = threshold, path_correction = path_correction, shrinkage = shrinkage,
-    ensemble = ensemble, draws = draws, effective_draws = effective_draws, seed = seed, quantiles = quantiles,
-    keep_draws = keep_draws, threads = threads, progress = progress
-  )
-  batch <- prepare_batch(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings)
+                            settings = calibration_settings(...), threads = 1, progress = NULL, ...) {
+  settings <- take_settings(settings, "per_stratum", !missing(settings) && ...length() > 0)
+  batch <- prepare_batch(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings,
+                         check_running(threads, progress))
   result <- .Call(C_calibrate_batch_, batch, core_settings(settings, batch), as.integer(threads), progress)
-  name_result(result, batch$labels, quantiles)
+  name_result(result, batch$labels, settings$quantiles)
 }
 
-# Checks everything, then brings all inputs into one order: plain vectors for the core.
-prepare_batch <- function(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings,
+# Checks everything, then brings all inputs into one order: plain vectors for the core. settings: as take_settings()
+# returns them; problems: what else was found.
+prepare_batch <- function(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings, problems,
                           call = sys.call(-1)) {
   shape <- c(check_counts(counts), check_choice(matrix_type, "matrix_type", c("prior", "fixed", "samples")))
   labels <- dimnames(counts)
   if (length(labels) == 3) names(labels) <- c("strata", "algorithms", "causes")
   problems <- c(
-    shape, check_settings(settings),
+    shape, settings$problems, problems,
     if (length(shape) == 0) check_matrices(matrices, labels$algorithms, matrix_type)
   )
   if (length(problems) > 0) abort_input(problems, call)
@@ -100,10 +87,8 @@ prepare_batch <- function(counts, matrices, matrix_type, study_causes, do_not_ca
   )
   if (length(problems) > 0) abort_input(problems, call)
 
-  broad_of <- if (is.null(study_causes)) labels$causes else {
-    study_causes[match(canonical(labels$causes), canonical(names(study_causes)))]
-  }
-  if (is.null(study_causes)) broad <- labels$causes
+  broad_of <- study_causes[match(canonical(labels$causes), canonical(names(study_causes)))]
+  if (is.null(study_causes)) broad_of <- broad <- labels$causes
   list(
     labels = labels, strata = enc2utf8(labels$strata), algorithms = enc2utf8(labels$algorithms),
     counts = as.double(counts), matrix_type = matrix_type, n_broad = length(broad),

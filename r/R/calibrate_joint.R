@@ -21,14 +21,12 @@
 #' published: every stratum has status `"failed"` and the reason.
 #'
 #' @inheritParams calibrate_batch
-#' @param path_correction Whether to shrink the matrices.
-#' @param shrinkage Must be 0: the joint model has no shrinkage strength.
-#' @param effective_draws Bulk effective sample size to reach, for every fraction of every stratum and of all together.
 #' @param threads Number of threads, of which up to four are used; results do not depend on it.
 #' @param progress `NULL` or a function that is called as `progress(NA, algorithm, done, total, line = NA)` after
 #'   each fit, and during a fit with a line of text that says how far it is: whenever the quality of the draws
 #'   is measured, and every 15 seconds. `function(..., line) if (!is.na(line)) message(line)` shows it.
-#' @param budget Density evaluations that each fit may take at most.
+#' @param settings A [calibration_settings()] with `matrix_sharing = "joint"`.
+#' @param ... In place of `settings`: the other arguments of [calibration_settings()].
 #'
 #' @return A list as that of [calibrate_batch()]. Draws belong together over strata: draw `d` of every row of `fits` of
 #'   one algorithm is one draw from the joint posterior. `fits` has the diagnostics of the stratum's own fractions. A
@@ -58,20 +56,14 @@
 #' fit$estimates
 #' @export
 calibrate_joint <- function(counts, matrices, matrix_type, study_causes = NULL, do_not_calibrate,
-                            rule = "learn", threshold = 0.1, path_correction = FALSE, shrinkage = 0, ensemble = TRUE,
-                            draws = 4000, effective_draws = 1000, seed = 1, quantiles = c(0.025, 0.975),
-                            keep_draws = FALSE, threads = 1, progress = NULL, budget = 5e6) {
-  settings <- list(
-    rule = rule, threshold = threshold, path_correction = path_correction, shrinkage = shrinkage,
-    ensemble = ensemble, draws = draws, effective_draws = effective_draws, seed = seed, quantiles = quantiles,
-    keep_draws = keep_draws, threads = threads, progress = progress
-  )
-  problems <- c(check_joint(counts, shrinkage, draws), check_number(budget, "budget", 1000, 1e12))
-  if (length(problems) > 0) abort_input(problems, sys.call())
-  batch <- prepare_batch(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings)
-  work <- c(core_settings(settings, batch), list(budget = as.double(budget)))
+                            settings = calibration_settings(matrix_sharing = "joint", ...), threads = 1,
+                            progress = NULL, ...) {
+  settings <- take_settings(settings, "joint", !missing(settings) && ...length() > 0)
+  batch <- prepare_batch(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings,
+                         c(check_running(threads, progress), check_size(counts)))
+  work <- c(core_settings(settings, batch), list(budget = as.double(settings$budget)))
   result <- .Call(C_calibrate_joint_, batch, work, as.integer(threads), progress)
-  named <- name_result(result, batch$labels, quantiles)
+  named <- name_result(result, batch$labels, settings$quantiles)
   misfit <- as.data.frame(result$misfit)
   misfit$cause_numbers <- misfit$causes
   misfit$causes <- vapply(strsplit(misfit$causes, ","), function(at) {
@@ -80,19 +72,13 @@ calibrate_joint <- function(counts, matrices, matrix_type, study_causes = NULL, 
   c(named, list(joint_fits = as.data.frame(result$joint_fits), misfit = misfit))
 }
 
-largest_joint <- 20000
-
-# What is different from a batch: no shrinkage, and a size that one fit can hold.
-check_joint <- function(counts, shrinkage, draws) {
-  size <- if (length(dim(counts)) == 3) prod(dim(counts)[c(1, 3)]) else 0
-  c(
-    if (!identical(as.numeric(shrinkage), 0)) "shrinkage does not exist in the joint model: it must be 0",
-    if (size > largest_joint) {
-      sprintf(paste("counts: %d strata of %d causes are more than the joint model takes (strata x causes <= %d);",
-                    "fit groups of strata, by region, say: each group then has matrices of its own"),
-              dim(counts)[1], dim(counts)[3], largest_joint)
-    }
-  )
+# One fit can hold so much.
+check_size <- function(counts) {
+  most <- constants()$joint_size
+  if (length(dim(counts)) != 3 || prod(dim(counts)[c(1, 3)]) <= most) return(character())
+  sprintf(paste("counts: %d strata of %d causes are more than the joint model takes (strata x causes <= %d);",
+                "fit groups of strata, by region, say: each group then has matrices of its own"),
+          dim(counts)[1], dim(counts)[3], most)
 }
 
 # Direct calls of the joint sampler and its density, for tests and studies; not exported. counts: strata x algorithms x

@@ -111,8 +111,12 @@ check_causes <- function(causes, broad, study_causes) {
     unknown <- causes[!canonical(causes) %in% canonical(broad)]
     lacking <- broad[!canonical(broad) %in% canonical(causes)]
     return(c(
-      if (length(unknown) > 0) sprintf("counts: cause %s is not in the matrices; they have %s", quoted(unknown), quoted(broad)),
-      if (length(lacking) > 0) sprintf("counts: cause %s of the matrices is missing; give 0 deaths where there are none", quoted(lacking))
+      if (length(unknown) > 0) {
+        sprintf("counts: cause %s is not in the matrices; they have %s", quoted(unknown), quoted(broad))
+      },
+      if (length(lacking) > 0) {
+        sprintf("counts: cause %s of the matrices is missing; give 0 deaths where there are none", quoted(lacking))
+      }
     ))
   }
   if (!is.character(study_causes) || is.null(names(study_causes))) {
@@ -143,25 +147,10 @@ check_do_not_calibrate <- function(do_not_calibrate, algorithms, known) {
   )
 }
 
-check_settings <- function(s) {
-  quantiles_ok <- is.numeric(s$quantiles) && length(s$quantiles) > 0 && all(is.finite(s$quantiles)) &&
-    all(s$quantiles >= 0 & s$quantiles <= 1)
-  problems <- c(
-    check_choice(s$rule, "rule", c("learn", "fixed")),
-    check_number(s$threshold, "threshold", 0, 1),
-    check_flag(s$path_correction, "path_correction"),
-    check_number(s$shrinkage, "shrinkage", 0),
-    check_flag(s$ensemble, "ensemble"),
-    check_number(s$draws, "draws", 100, 1e7, whole = TRUE),
-    check_number(s$effective_draws, "effective_draws", 1, 1e7),
-    check_number(s$seed, "seed", 0, 2^53, whole = TRUE),
-    if (!quantiles_ok) "quantiles must be probabilities between 0 and 1",
-    check_flag(s$keep_draws, "keep_draws"),
-    check_number(s$threads, "threads", 1, 1024, whole = TRUE),
-    if (!is.null(s$progress) && !is.function(s$progress)) "progress must be a function or NULL"
+# What decides how long a call takes and what it tells meanwhile, but no result.
+check_running <- function(threads, progress) {
+  c(
+    check_number(threads, "threads", 1, 1024, whole = TRUE),
+    if (!is.null(progress) && !is.function(progress)) "progress must be a function or NULL"
   )
-  if (length(problems) == 0 && s$path_correction && s$shrinkage > 0) {
-    problems <- sprintf("shrinkage must be 0 with path correction, not %s", format(s$shrinkage))
-  }
-  problems
 }

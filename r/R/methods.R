@@ -5,7 +5,9 @@ flag_sentences <- function(fit) {
     if (isTRUE(fit$path_correction_stalled)) {
       "path correction stalled: counts and matrix disagree, almost no calibration took place"
     },
-    if (isTRUE(fit$estimate_is_noop) && fit$status == "calibrated") sprintf("calibration moved no fraction by %s or more", constants()$noop_below),
+    if (isTRUE(fit$estimate_is_noop) && fit$status == "calibrated") {
+      sprintf("calibration moved no fraction by %s or more", constants()$noop_below)
+    },
     if (isTRUE(fit$interval_unreliable)) sprintf("the interval is unreliable because of %s", fit$unreliable_because),
     if (identical(fit$converged, FALSE)) "the sampler did not reach the effective size asked for"
   )
@@ -15,7 +17,6 @@ percent <- function(x) ifelse(is.na(x), "", formatC(100 * x, format = "f", digit
 
 #' @describeIn calibrate Prints a table for each algorithm and the ensemble, and every flag in words.
 #' @param x,object A `vacal_calibration`.
-#' @param ... Not used.
 #' @export
 print.vacal_calibration <- function(x, ...) {
   for (i in seq_len(nrow(x$fits))) {

@@ -24,20 +24,13 @@ published_warmup <- 5000
 #'   of another version.
 #' @export
 calibrate_batch_published <- function(counts, matrices, matrix_type, study_causes = NULL, do_not_calibrate,
-                                      rule = "learn", threshold = 0.1, path_correction = TRUE,
-                                      shrinkage = if (path_correction) 0 else 4, ensemble = TRUE,
-                                      draws = 4000, effective_draws = 4000, seed = 1,
-                                      quantiles = c(0.025, 0.975), keep_draws = FALSE, threads = 1,
-                                      progress = NULL) {
-  settings <- list(
-    rule = rule, threshold = threshold, path_correction = path_correction, shrinkage = shrinkage,
-    ensemble = ensemble, draws = draws, effective_draws = effective_draws, seed = seed, quantiles = quantiles,
-    keep_draws = keep_draws, threads = threads, progress = progress
-  )
-  batch <- prepare_batch(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings)
+                                      settings = calibration_settings(...), threads = 1, progress = NULL, ...) {
+  settings <- take_settings(settings, "per_stratum", !missing(settings) && ...length() > 0)
+  batch <- prepare_batch(counts, matrices, matrix_type, study_causes, do_not_calibrate, settings,
+                         check_running(threads, progress))
   run <- find_published()
   input <- published_input(batch, matrices, study_causes, settings)
-  ensemble <- ensemble && length(batch$algorithms) > 1
+  ensemble <- settings$ensemble && length(batch$algorithms) > 1
   fits <- c(batch$algorithms, if (ensemble) "ensemble")
   total <- length(batch$strata) * length(fits)
   strata <- lapply(seq_along(batch$strata), function(s) {

@@ -90,21 +90,19 @@ published_diagnostics <- function(fit, causes) {
   list(rhat = max(d[1, ]), ess_bulk = min(d[2, ]), ess_tail = min(d[3, ]), divergences = lacking$divergences)
 }
 
-# As in the core: two 95% intervals of algorithms that calibrate the cause apart, or the ensemble's mean in none.
 published_disagreements <- function(estimates) {
   algorithms <- estimates[setdiff(names(estimates), "ensemble")]
   algorithms <- algorithms[vapply(algorithms, function(e) e$status == "calibrated", NA)]
   if (length(algorithms) == 0) return(rep(FALSE, length(estimates[[1]]$counts)))
-  low <- do.call(rbind, lapply(algorithms, `[[`, "low"))
-  high <- do.call(rbind, lapply(algorithms, `[[`, "high"))
-  vapply(seq_len(ncol(low)), function(c) {
-    in_use <- !is.na(low[, c])
-    if (!any(in_use)) return(FALSE)
-    apart <- max(low[in_use, c]) > min(high[in_use, c])
-    e <- estimates$ensemble
-    if (is.null(e) || e$status != "calibrated") return(apart)
-    apart || !any(e$mean[c] >= low[in_use, c] & e$mean[c] <= high[in_use, c])
-  }, NA)
+  ends <- function(end) do.call(rbind, lapply(algorithms, `[[`, end))
+  pooled <- estimates$ensemble
+  disagreements(ends("low"), ends("high"), if (identical(pooled$status, "calibrated")) pooled$mean else numeric())
+}
+
+# Causes on which algorithms disagree, by the rule of the core. low, high: matrices algorithms x causes of the ends of the
+# 95% intervals, NA where a cause is not calibrated; ensemble: its means, or numeric().
+disagreements <- function(low, high, ensemble) {
+  .Call(C_disagreements_, as.double(low), as.double(high), as.double(ensemble), ncol(low))
 }
 
 # algorithms x causes x causes: means of the matrices as used, identity outside the calibrated causes.
@@ -155,6 +153,7 @@ join_published <- function(strata, batch, settings, fits) {
       sampler_reason = ifelse(sampled, published_options(settings), NA_character_),
       rhat = diagnostic("rhat"), ess_bulk = diagnostic("ess_bulk"), ess_tail = diagnostic("ess_tail"),
       divergences = diagnostic("divergences"), acceptance = NA_real_, evaluations = NA_real_,
+      distinct_draws = ifelse(sampled, as.integer(settings$draws), NA_integer_),
       converged = ifelse(sampled, diagnostic("rhat") <= 1.01 & diagnostic("ess_bulk") >= 400, NA)
     ),
     matrices_used = stack_arrays(lapply(strata, `[[`, "used"), labels[c(1, 2, 3, 3)]),

@@ -16,8 +16,7 @@ using namespace cpp11::literals;
 namespace writable = cpp11::writable;
 
 // "prior" and "fixed": n x n as it is, "samples": one Dirichlet per row; then study causes. Row-major.
-inline std::vector<double> read_matrix(const cpp11::doubles& x, int n, bool samples, bool fixed,
-                                const cpp11::integers& broad) {
+inline std::vector<double> read_matrix(const cpp11::doubles& x, int n, bool samples, bool fixed, const cpp11::integers& broad) {
   std::vector<double> m(n * n);
   const int n_samples = samples ? static_cast<int>(x.size()) / (n * n) : 1;
   for (int i = 0; i < n; ++i) {
@@ -50,9 +49,7 @@ inline std::vector<vacal::AlgorithmModel> read_models(const cpp11::list& batch) 
     std::vector<char> learned(n, 0);
     if (!ISNAN(threshold)) learned = vacal::uninformative_causes(model.matrix, n, threshold);
     for (int c = 0; c < n; ++c) {
-      model.left.push_back(asked[c] == TRUE ? vacal::Left::asked_for
-                           : learned[c]     ? vacal::Left::learned
-                                            : vacal::Left::in);
+      model.left.push_back(asked[c] == TRUE ? vacal::Left::asked_for : learned[c] ? vacal::Left::learned : vacal::Left::in);
     }
     models.push_back(model);
   }
@@ -91,9 +88,7 @@ inline vacal::Settings read_settings(const cpp11::list& x) {
 
 inline double na_if_missing(double x) { return ISNAN(x) ? NA_REAL : x; }
 
-inline cpp11::r_string na_if_empty(const std::string& x) {
-  return x.empty() ? cpp11::r_string(NA_STRING) : cpp11::r_string(x);
-}
+inline cpp11::r_string na_if_empty(const std::string& x) { return x.empty() ? cpp11::r_string(NA_STRING) : cpp11::r_string(x); }
 
 inline cpp11::r_bool as_r(vacal::Flag f) {
   return f == vacal::Flag::missing ? cpp11::r_bool(NA_LOGICAL) : cpp11::r_bool(f == vacal::Flag::yes);
@@ -105,7 +100,7 @@ inline const std::string& fit_name(const std::vector<vacal::AlgorithmModel>& mod
 }
 
 inline writable::list estimates_columns(const std::vector<vacal::StratumResult>& results,
-                                 const std::vector<vacal::AlgorithmModel>& models) {
+                                        const std::vector<vacal::AlgorithmModel>& models) {
   writable::integers stratum, cause;
   writable::strings algorithm, status, reason;
   writable::doubles deaths, raw, mean, sd, calibrated, ensemble;
@@ -125,20 +120,27 @@ inline writable::list estimates_columns(const std::vector<vacal::StratumResult>&
         reason.push_back(na_if_empty(e.cause_reason[c]));
         calibrated.push_back(na_if_missing(e.calibrated_deaths[c]));
         ensemble.push_back(na_if_missing(e.ensemble_deaths[c]));
-        disagrees.push_back(e.has_result() ? cpp11::r_bool(results[s].disagrees[c] != 0)
-                                           : cpp11::r_bool(NA_LOGICAL));
+        disagrees.push_back(e.has_result() ? cpp11::r_bool(results[s].disagrees[c] != 0) : cpp11::r_bool(NA_LOGICAL));
       }
     }
   }
-  return {"stratum"_nm = stratum, "algorithm"_nm = algorithm, "cause"_nm = cause, "deaths"_nm = deaths,
-          "raw"_nm = raw, "mean"_nm = mean, "sd"_nm = sd, "status"_nm = status,
-          "not_calibrated_reason"_nm = reason, "calibrated_deaths"_nm = calibrated,
-          "ensemble_deaths"_nm = ensemble, "disagrees"_nm = disagrees};
+  return {"stratum"_nm = stratum,
+          "algorithm"_nm = algorithm,
+          "cause"_nm = cause,
+          "deaths"_nm = deaths,
+          "raw"_nm = raw,
+          "mean"_nm = mean,
+          "sd"_nm = sd,
+          "status"_nm = status,
+          "not_calibrated_reason"_nm = reason,
+          "calibrated_deaths"_nm = calibrated,
+          "ensemble_deaths"_nm = ensemble,
+          "disagrees"_nm = disagrees};
 }
 
 inline writable::list fits_columns(const std::vector<vacal::StratumResult>& results,
-                            const std::vector<vacal::AlgorithmModel>& models) {
-  writable::integers stratum, divergences;
+                                   const std::vector<vacal::AlgorithmModel>& models) {
+  writable::integers stratum, divergences, distinct_draws;
   writable::strings algorithm, status, reason, because, sampler, sampler_reason;
   writable::doubles deaths, lambda, rhat, ess_bulk, ess_tail, acceptance, evaluations;
   writable::logicals stalled, noop, unreliable, disagree, converged;
@@ -165,15 +167,31 @@ inline writable::list fits_columns(const std::vector<vacal::StratumResult>& resu
       divergences.push_back(e.sampled ? e.fit.divergences : NA_INTEGER);
       acceptance.push_back(number(e.fit.acceptance));
       evaluations.push_back(number(static_cast<double>(e.fit.evaluations)));
+      distinct_draws.push_back(e.sampled ? e.fit.distinct_draws : NA_INTEGER);
       converged.push_back(e.sampled ? cpp11::r_bool(e.fit.converged) : cpp11::r_bool(NA_LOGICAL));
     }
   }
-  return {"stratum"_nm = stratum, "algorithm"_nm = algorithm, "deaths"_nm = deaths, "status"_nm = status,
-          "reason"_nm = reason, "lambda"_nm = lambda, "path_correction_stalled"_nm = stalled,
-          "estimate_is_noop"_nm = noop, "interval_unreliable"_nm = unreliable, "unreliable_because"_nm = because,
-          "algorithms_disagree"_nm = disagree, "sampler"_nm = sampler, "sampler_reason"_nm = sampler_reason,
-          "rhat"_nm = rhat, "ess_bulk"_nm = ess_bulk, "ess_tail"_nm = ess_tail, "divergences"_nm = divergences,
-          "acceptance"_nm = acceptance, "evaluations"_nm = evaluations, "converged"_nm = converged};
+  return {"stratum"_nm = stratum,
+          "algorithm"_nm = algorithm,
+          "deaths"_nm = deaths,
+          "status"_nm = status,
+          "reason"_nm = reason,
+          "lambda"_nm = lambda,
+          "path_correction_stalled"_nm = stalled,
+          "estimate_is_noop"_nm = noop,
+          "interval_unreliable"_nm = unreliable,
+          "unreliable_because"_nm = because,
+          "algorithms_disagree"_nm = disagree,
+          "sampler"_nm = sampler,
+          "sampler_reason"_nm = sampler_reason,
+          "rhat"_nm = rhat,
+          "ess_bulk"_nm = ess_bulk,
+          "ess_tail"_nm = ess_tail,
+          "divergences"_nm = divergences,
+          "acceptance"_nm = acceptance,
+          "evaluations"_nm = evaluations,
+          "distinct_draws"_nm = distinct_draws,
+          "converged"_nm = converged};
 }
 
 // rows of the estimates x quantiles
@@ -195,7 +213,7 @@ inline writable::doubles quantile_values(const std::vector<vacal::StratumResult>
 
 // strata x algorithms x causes x causes: the mean of each matrix as used
 inline writable::doubles used_matrices(const std::vector<vacal::StratumResult>& results, std::size_t n_algorithms,
-                                std::size_t n) {
+                                       std::size_t n) {
   const std::size_t block = results.size() * n_algorithms;
   writable::doubles out(static_cast<R_xlen_t>(block * n * n));
   for (std::size_t s = 0; s < results.size(); ++s) {
@@ -231,8 +249,7 @@ inline writable::logicals calibrated_causes(const std::vector<vacal::AlgorithmMo
   for (std::size_t k = 0; k < models.size(); ++k) {
     const bool any = models[k].n_calibrated() >= 2;
     for (std::size_t c = 0; c < n; ++c) {
-      out[static_cast<R_xlen_t>(k + models.size() * c)] =
-          cpp11::r_bool(any && models[k].left[c] == vacal::Left::in);
+      out[static_cast<R_xlen_t>(k + models.size() * c)] = cpp11::r_bool(any && models[k].left[c] == vacal::Left::in);
     }
   }
   return out;

@@ -1,6 +1,6 @@
 #include <cpp11.hpp>
 
-#include "core/joint_misfit.hpp"
+#include "core/joint.hpp"
 #include "core/stratum.hpp"
 
 // What R, and callers of R, must not write down a second time.
@@ -12,6 +12,7 @@ cpp11::writable::list constants_() {
           "with_result"_nm = cpp11::writable::strings({vacal::calibrated_status, vacal::not_calibrated_status}),
           "misfit_below"_nm = vacal::joint::misfit_below,
           "misfit_residual"_nm = vacal::joint::misfit_residual,
+          "joint_size"_nm = vacal::joint::most_in_joint,
           "joint_chains"_nm = vacal::joint::n_chains,
           "joint_budget"_nm = static_cast<double>(vacal::joint::default_budget),
           "rhat_nation"_nm = vacal::joint::rhat_nation,

@@ -1,7 +1,7 @@
-#include <cpp11.hpp>
-#include <cpp11/declarations.hpp>
 #include <R_ext/Rdynload.h>
 #include <R_ext/Visibility.h>
+#include <cpp11.hpp>
+#include <cpp11/declarations.hpp>
 
 #include <string>
 
@@ -18,6 +18,7 @@ cpp11::writable::doubles fit_row_(cpp11::doubles samples, int n_causes);
 double expected_log_rate_(double a, double b, double shift, double scale, int n_causes);
 cpp11::writable::doubles expand_study_causes_(cpp11::doubles matrix, cpp11::integers broad, bool fixed);
 cpp11::writable::doubles round_to_total_(cpp11::doubles weights, double total);
+cpp11::writable::logicals disagreements_(cpp11::doubles low, cpp11::doubles high, cpp11::doubles ensemble, int n_causes);
 cpp11::writable::list sample_problem_(cpp11::list problem, cpp11::list work, std::string stratum, std::string fit,
                                       std::string method);
 cpp11::writable::doubles diagnose_(cpp11::doubles chains, int n_chains);
@@ -42,8 +43,7 @@ struct Routine<Function> {
     END_CPP11
   }
   static R_CallMethodDef entry(const char* name) {
-    return {name, reinterpret_cast<DL_FUNC>(reinterpret_cast<void (*)()>(&call)),
-            static_cast<int>(sizeof...(Arguments))};
+    return {name, reinterpret_cast<DL_FUNC>(reinterpret_cast<void (*)()>(&call)), static_cast<int>(sizeof...(Arguments))};
   }
 };
 
@@ -57,6 +57,7 @@ const R_CallMethodDef routines[] = {Routine<constants_>::entry("constants_"),
                                     Routine<expected_log_rate_>::entry("expected_log_rate_"),
                                     Routine<expand_study_causes_>::entry("expand_study_causes_"),
                                     Routine<round_to_total_>::entry("round_to_total_"),
+                                    Routine<disagreements_>::entry("disagreements_"),
                                     Routine<sample_problem_>::entry("sample_problem_"),
                                     Routine<diagnose_>::entry("diagnose_"),
                                     Routine<sample_common_>::entry("sample_common_"),

@@ -46,11 +46,24 @@ writable::list fit_columns(const JointResult& result, const std::vector<vacal::A
     phi_low.push_back(fit.phi_low);
     phi_high.push_back(fit.phi_high);
   }
-  return {"algorithm"_nm = algorithm, "converged"_nm = converged, "published"_nm = published, "reason"_nm = reason,
-          "rhat_nation"_nm = nation_rhat, "ess_bulk_nation"_nm = nation_bulk, "ess_tail_nation"_nm = nation_tail,
-          "rhat_strata"_nm = strata_rhat, "ess_bulk_strata"_nm = strata_bulk, "ess_tail_strata"_nm = strata_tail,
-          "divergences"_nm = divergences, "transitions"_nm = transitions, "acceptance"_nm = acceptance, "relabelled"_nm = relabelled,
-          "evaluations"_nm = evaluations, "budget"_nm = budget, "phi_mean"_nm = phi_mean, "phi_q025"_nm = phi_low,
+  return {"algorithm"_nm = algorithm,
+          "converged"_nm = converged,
+          "published"_nm = published,
+          "reason"_nm = reason,
+          "rhat_nation"_nm = nation_rhat,
+          "ess_bulk_nation"_nm = nation_bulk,
+          "ess_tail_nation"_nm = nation_tail,
+          "rhat_strata"_nm = strata_rhat,
+          "ess_bulk_strata"_nm = strata_bulk,
+          "ess_tail_strata"_nm = strata_tail,
+          "divergences"_nm = divergences,
+          "transitions"_nm = transitions,
+          "acceptance"_nm = acceptance,
+          "relabelled"_nm = relabelled,
+          "evaluations"_nm = evaluations,
+          "budget"_nm = budget,
+          "phi_mean"_nm = phi_mean,
+          "phi_q025"_nm = phi_low,
           "phi_q975"_nm = phi_high};
 }
 
@@ -74,8 +87,8 @@ writable::list misfit_columns(const JointResult& result, const std::vector<vacal
       causes.push_back(batch::na_if_empty(text));
     }
   }
-  return {"stratum"_nm = stratum, "fit"_nm = fit_name, "algorithm"_nm = algorithm, "p_value"_nm = p_value, "scatter"_nm = scatter,
-          "misfit"_nm = misfit, "causes"_nm = causes};
+  return {"stratum"_nm = stratum, "fit"_nm = fit_name,  "algorithm"_nm = algorithm, "p_value"_nm = p_value,
+          "scatter"_nm = scatter, "misfit"_nm = misfit, "causes"_nm = causes};
 }
 
 // counts: strata x algorithms x causes; matrices: causes x causes each; fixed: one per algorithm; calibrated:

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/prepare.hpp"
+#include "core/stratum.hpp"
 #include "core/summarise.hpp"
 
 // Kernels of the preparation, for tests against plain R. Matrices come and go as R holds them (column-major).
@@ -19,9 +20,7 @@ std::vector<double> transposed(const std::vector<double>& x, int n) {
   return out;
 }
 
-cpp11::writable::doubles to_r(const std::vector<double>& x) {
-  return cpp11::writable::doubles(x.begin(), x.end());
-}
+cpp11::writable::doubles to_r(const std::vector<double>& x) { return cpp11::writable::doubles(x.begin(), x.end()); }
 
 }  // namespace
 
@@ -55,4 +54,28 @@ cpp11::writable::doubles expand_study_causes_(cpp11::doubles matrix, cpp11::inte
 
 cpp11::writable::doubles round_to_total_(cpp11::doubles weights, double total) {
   return to_r(vacal::round_to_total(to_vector(weights), total));
+}
+
+// low, high: algorithms x causes, NA where an algorithm does not calibrate a cause; ensemble: its means, or of length 0.
+cpp11::writable::logicals disagreements_(cpp11::doubles low, cpp11::doubles high, cpp11::doubles ensemble, int n_causes) {
+  const int n_algorithms = static_cast<int>(low.size()) / n_causes;
+  std::vector<vacal::Estimate> estimates(n_algorithms);
+  std::vector<const vacal::Estimate*> algorithms;
+  for (int k = 0; k < n_algorithms; ++k) {
+    vacal::Estimate& e = estimates[k];
+    for (int c = 0; c < n_causes; ++c) {
+      e.low.push_back(low[k + n_algorithms * c]);
+      e.high.push_back(high[k + n_algorithms * c]);
+      e.cause_status.emplace_back(ISNAN(e.low.back()) ? "passed_through" : "calibrated");
+    }
+    algorithms.push_back(&e);
+  }
+  vacal::Estimate pooled;
+  pooled.status = vacal::calibrated_status;
+  pooled.mean.assign(ensemble.begin(), ensemble.end());
+  cpp11::writable::logicals out;
+  for (const char d : vacal::disagreements(algorithms, ensemble.size() > 0 ? &pooled : nullptr, n_causes)) {
+    out.push_back(cpp11::r_bool(d != 0));
+  }
+  return out;
 }

@@ -35,7 +35,7 @@ from tasks.ingest.problems import Problems, nothing_to_use
 from tasks.ingest.reading import Part, Reading
 from tasks.ingest.reduce import MAX_DISTINCT, MEMORY, Records, TooManyValues
 from tasks.ingest.tables import Tabulation, check_records_add_up, content_checksum, tables
-from tasks.sources import Batch, FileReader, find_files, inline_batches, row_numbers
+from tasks.sources import MISSING_TEXTS, Batch, FileReader, find_files, inline_batches, row_numbers
 from tasks.terms import AGE_GROUPS, CauseList, amount, is_undetermined, nearest, normal, show
 
 __all__ = ["Tabulation", "check_records_add_up", "tabulate"]
@@ -194,8 +194,9 @@ Named = Mapping[str, Collection[str]]
 
 
 def _named(reading: Reading, plan: Plan, causes: Mapping[str, CauseList]) -> Named:
+    words = [normal(text) for text in MISSING_TEXTS]
     texts = {
-        "cause": {name for one in causes.values() for name in one.known},
+        "cause": {text for text in words if any(one.match(text).cause for one in causes.values())},
         "algorithm": reading.algorithms,
     }
     columns = {role: plan.labels[role].column for role in texts if role in plan.labels}

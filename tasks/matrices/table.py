@@ -24,6 +24,7 @@ from tasks.terms import AGE_GROUPS, ALIASES, resolve_country, show
 
 REQUIRED = ("type", "algorithm", "champs_cause", "va_cause", "value")
 OPTIONAL = ("age_group", "country", "sample")
+NO_TABLE = f"is no table of matrices: row 1 must name its columns {', '.join(REQUIRED)}"
 _IDENTITY = ["age_group", "algorithm", "country", "type"]
 _TEXT = [*_IDENTITY, "champs_cause", "va_cause"]
 ROW_SUM_TOLERANCE = 1e-6
@@ -53,11 +54,13 @@ def _rows_of(matrix: Matrix) -> pa.Table:
 def read_frame(uri: str) -> pd.DataFrame:
     """The long table in a CSV or Parquet file, indexed by its rows' numbers; raises InputError."""
     table = read_table(uri, (*REQUIRED, *OPTIONAL))
+    if not {*REQUIRED} & {*table.columns.column_names}:
+        raise InputError(NO_TABLE)
     frame = table.columns.to_pandas()
     frame.index = pd.Index(table.rows)
     problems = [] if "value" not in frame else _unclear_numbers(table, frame)
     problems += [
-        f"column {name!r} is not known; known are {', '.join((*REQUIRED, *OPTIONAL))}"
+        f"column {show(name)} is not known; known are {', '.join((*REQUIRED, *OPTIONAL))}"
         for name in table.others
     ]
     if problems:
@@ -93,7 +96,7 @@ def from_frame(frame: pd.DataFrame) -> tuple[Matrix, ...]:
     missing = [name for name in REQUIRED if name not in frame]
     unknown = [str(name) for name in frame.columns if name not in (*REQUIRED, *OPTIONAL)]
     if len(missing) == len(REQUIRED):
-        raise InputError(f"is no table of matrices: row 1 must name its columns {', '.join(REQUIRED)}")
+        raise InputError(NO_TABLE)
     problems = [f"column {name!r} is missing" for name in missing]
     problems += [
         f"column {show(name)} is not known; known are {', '.join((*REQUIRED, *OPTIONAL))}" for name in unknown

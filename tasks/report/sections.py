@@ -25,7 +25,7 @@ from tasks.report import lists, tables
 from tasks.report.contrasts import contrasts
 from tasks.report.joint import joint_fits
 from tasks.report.tables import PageTable
-from tasks.results import ENSEMBLE, reasons_from_json
+from tasks.results import ENSEMBLE, NOOP, reasons_from_json
 from tasks.verdict import VERDICTS
 from tasks.view import (
     NO_INTERVAL,
@@ -50,7 +50,6 @@ FITS = 100
 FAILURES = 100
 SOURCES = 20
 GROUPS = 8  # age groups and countries whose matrices are shown
-MOVED = 0.005  # least change of a fraction that a card names
 USED_MATRICES = 2  # strata up to which matrices as used are shown
 
 CITATIONS = (
@@ -239,7 +238,7 @@ def _moved_most(main: Result) -> list[str]:
     say = main.view.say
     moved = [(abs(change), row) for row in main.rows if (change := tables.change(row)) is not None]
     most, row = max(moved, key=lambda pair: pair[0], default=(0.0, None))
-    if row is None or most < MOVED:
+    if row is None or most < NOOP:
         return []
     before, after = say.percent(row["raw"]), say.percent(row["mean"])
     return [say("report.moved_most", cause=say.cause(row["cause"]), raw=before, mean=after)]

@@ -113,11 +113,8 @@ def _study_rules(request: RequestFields) -> Iterator[Problem]:
     if not request.study_cause_map:
         yield ("study_cause_map",), "is empty: leave it out, or name the study's causes"
     if len(request.study_cause_map) > MOST_CAUSES:
-        given = len(request.study_cause_map)
-        yield (
-            ("study_cause_map",),
-            f"names {given} causes; at most {MOST_CAUSES} can be calibrated: merge some",
-        )
+        given = f"names {len(request.study_cause_map)} causes"
+        yield ("study_cause_map",), f"{given}; at most {MOST_CAUSES} can be calibrated: merge some"
     keys = [key.strip().casefold() for key in request.study_cause_map]
     for key in sorted({key for key in keys if keys.count(key) > 1}):
         yield ("study_cause_map",), f"{show(key)} is given more than once (upper and lower case are the same)"

@@ -11,9 +11,6 @@ from pydantic import TypeAdapter
 
 _T = TypeVar("_T")
 
-NO_REASONS = "[]"
-"""The cell of an estimate that nothing speaks against."""
-
 
 @dataclass(frozen=True)
 class Named:

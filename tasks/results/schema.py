@@ -29,6 +29,16 @@ FIT_STATUS = ("calibrated", "not_calibrated", "no_result", "failed", "not_fitted
 ESTIMATE_STATUS = ("calibrated", "passed_through", "no_result")
 MANY_SET_ASIDE = 0.1
 """Share of the records received that is rejected, above which a run says so before anything else."""
+WITH_RESULT = ("calibrated", "not_calibrated")
+"""Statuses of a fit that has a result."""
+NOOP = 0.005
+"""A calibration that moves no fraction by as much has done nothing."""
+MISFIT = 0.005
+"""p-value of the misfit below which the model does not produce such deaths."""
+MISFIT_RESIDUAL = 3
+"""Standard deviations beyond which a cause is named as a reason of the misfit."""
+RHAT_PUBLISHED = 1.02
+"""Largest R-hat of a joint fit that is published."""
 DIVERGENT = 0.01
 """Share of a fit's transitions above which divergences call for caution."""
 DISPOSITIONS = ("used", "not_fitted", "excluded", "rejected")
@@ -176,6 +186,12 @@ _STRATA = (
     Column("divergences", COUNT, "Divergent transitions.", null=_NOT_SAMPLED),
     Column("acceptance", REAL, "Acceptance rate, 0 to 1.", null=_NOT_SAMPLED),
     Column("evaluations", COUNT, "Evaluations of the density.", null=_NOT_SAMPLED),
+    Column(
+        "distinct_draws",
+        COUNT,
+        "Different draws of the sampler among those stored; some of these are repeated if it drew fewer.",
+        null=_NOT_SAMPLED,
+    ),
     Column("converged", YES_NO, "Whether the asked-for precision was reached.", null=_NOT_SAMPLED),
     _SHARING,
 )
@@ -213,7 +229,7 @@ SHARES = {
 _JOINT_FITS = (
     _ALGORITHM,
     Column("strata", COUNT, "Strata of the fit."),
-    Column("published", YES_NO, "Whether R-hat is at most 1.02; else its strata are `failed`."),
+    Column("published", YES_NO, f"Whether R-hat is at most {RHAT_PUBLISHED}; else its strata are `failed`."),
     Column("converged", YES_NO, "Whether R-hat and effective draws are as asked for."),
     Column("reason", TEXT, "What is missing.", null="it converged"),
     Column("rhat_nation", REAL, "Largest R-hat of the fractions of all its strata together, by deaths."),
@@ -244,11 +260,12 @@ _MISFIT = (
         "Factor by which the variance of such counts exceeds that of multinomial ones, as matrices differ "
         "between strata; 1: they do not.",
     ),
-    Column("misfit", YES_NO, "Whether it is below 0.005: the model does not produce such deaths."),
+    Column("misfit", YES_NO, f"Whether it is below {MISFIT}: the model does not produce such deaths."),
     Column(
         "causes",
         TEXT,
-        'VA causes more than 3 standard deviations from what is expected, as JSON: `["ipre","pneumonia"]`.',
+        f"VA causes more than {MISFIT_RESIDUAL} standard deviations from what is expected, as JSON: "
+        '`["ipre","pneumonia"]`.',
         null="there is none, or no misfit",
     ),
     _SHARING,

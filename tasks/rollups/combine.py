@@ -14,11 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.results import ALL, DEFAULT_QUANTILES, ENSEMBLE, conform, quantile_name
+from tasks.results import ALL, DEFAULT_QUANTILES, ENSEMBLE, NOOP, conform, quantile_name
 from tasks.rollups.plan import Plan
 from tasks.rollups.sums import UNIT, WEIGHT_UNIT, Key, Sum, from_tables
 
-NOOP = 0.005  # largest move of a fraction that counts as none
 IF_MUCH = (  # flags that part of the strata pass on
     "country_served_by_other",
     "not_converged",

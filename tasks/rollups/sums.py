@@ -15,12 +15,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.results import SHARES, split_flags
+from tasks.results import SHARES, WITH_RESULT, split_flags
 from tasks.rollups.plan import Plan
 
 UNIT = 2.0**60  # whole numbers per 1 of a share; a sum of shares, at most 1, fits 64 bits
 WEIGHT_UNIT = 2.0**20  # whole numbers per death of a weight
-FITTED = ("calibrated", "not_calibrated")
 UNRELIABLE = ("path_correction_stalled", "interval_unreliable", "not_calibrated")
 
 NUMBERS = ("seen", "fitted", "share", "observed", "weight")
@@ -108,7 +107,7 @@ def _contribution(
     draws: Mapping[str, NDArray[np.float64]],
 ) -> Sum:
     """What one fit adds to one roll-up."""
-    if fit["status"] not in FITTED:
+    if fit["status"] not in WITH_RESULT:
         return Sum(seen=1)
     causes = tuple(row["cause"] for row in estimates)
     if set(causes) != draws.keys() or not causes:

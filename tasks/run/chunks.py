@@ -141,8 +141,8 @@ def _group(
     causes = broad if study is None else tuple(study)
     if len(broad) > MOST_CAUSES:
         raise InputError(
-            f"the misclassification matrices have {len(broad)} causes; at most {MOST_CAUSES} can be calibrated: "
-            "merge some"
+            f"the misclassification matrices have {len(broad)} causes; "
+            f"at most {MOST_CAUSES} can be calibrated: merge some"
         )
     deaths = _array(counts, request.algorithms, causes)
     received = deaths.sum(axis=2, keepdims=True)

@@ -12,15 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.engine import engine_versions
-from tasks.results import ENSEMBLE
+from tasks.results import ENSEMBLE, WITH_RESULT
 from tasks.run.calibrate import R_PROCESS_LOST, TIMED_OUT
 from tasks.run.job import Job, resolved
 from tasks.terms import in_words
 
 STATUSES = ("failed", "calibrated", "not_calibrated", "not_fitted", "no_result")
 """Of a stratum, the one that says most of it first."""
-RESULT = ("calibrated", "not_calibrated")
-"""Statuses of a fit that has estimates."""
 COMPLETE, WITH_FAILURES, FAILED = "complete", "complete_with_failures", "failed"
 
 
@@ -33,7 +31,7 @@ def describe(job: Job, strata: pa.Table, records: pa.Table) -> dict[str, Any]:
     }
     return {
         "name": job.request.name,
-        "status": run_status(statuses, some_result=bool({*RESULT} & {*strata["status"].to_pylist()})),
+        "status": run_status(statuses, some_result=bool({*WITH_RESULT} & {*strata["status"].to_pylist()})),
         "request": resolved(job.request),
         "input": {"checksum": job.tabulation.checksum, "sources": job.tabulation.sources},
         "versions": versions(),

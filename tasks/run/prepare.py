@@ -75,7 +75,7 @@ def _tabulated(request: CalibrationRequest, inventory: Inventory) -> Tabulation:
     found = tabulate(reading_of(request), causes)
     if request.ensemble and not request.ensemble_used:
         note = "no ensemble: it takes at least two algorithms, and the request names one"
-        found = replace(found, notes=[note, *found.notes])
+        found = replace(found, notes=[*found.notes, note])
     return found
 
 

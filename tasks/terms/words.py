@@ -66,7 +66,7 @@ class Words:
         self._locale = Locale.parse(LOCALES[language])
         symbols = self._locale.number_symbols["latn"]
         self._decimal, self._thousands = symbols["decimal"], symbols["group"]
-        self._percent = self._locale.percent_formats[None].suffix[0]
+        self._percent: str = self._locale.percent_formats[None].suffix[0]
 
     def __call__(self, key: str, *, count: float | None = None, **values: object) -> str:
         """The message `key` ("section.key") with its placeholders filled; KeyError if there is none.
@@ -138,7 +138,7 @@ class Words:
         smallest = 10.0**-decimals
         below = 0 < 100 * fraction < smallest / 2
         shown = self.decimal(smallest if below else 100 * fraction, decimals)
-        return ("<" if below else "") + shown + self._percent
+        return ("<" if below else "") + shown + str(self._percent)
 
     def probability(self, value: float | None) -> str:
         """A posterior probability in whole percents; draws prove neither 0 nor 1: the ends are <1%, >99%."""

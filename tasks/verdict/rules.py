@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.results import NOOP
+
 Verdict = Literal["publishable", "with_caution", "do_not_publish"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """From the best to the worst."""
@@ -64,7 +66,7 @@ class VerdictRules(BaseModel):
     path_correction_stalled: Severity = Field(
         default="do_not_publish", description="Path correction stalled."
     )
-    estimate_is_noop: Severity = Field(default="ignore", description="Calibration moved no cause by 0.005.")
+    estimate_is_noop: Severity = Field(default="ignore", description=f"Calibration moved no cause by {NOOP}.")
     interval_unreliable: Severity = Field(
         default="do_not_publish", description="The interval is not to be trusted."
     )

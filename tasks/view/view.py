@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.results import ALL, ENSEMBLE, Results
+from tasks.results import ALL, ENSEMBLE, WITH_RESULT, Results
 from tasks.terms import AGE_GROUPS, Language, in_order, words
 from tasks.verdict import identity_columns
 from tasks.view.names import unique_names
@@ -159,7 +159,7 @@ class View:
     @property
     def missing(self) -> pa.Table:
         """The fits without a result."""
-        return self.fits.table.filter(~pc.field("status").isin(["calibrated", "not_calibrated"]))
+        return self.fits.table.filter(~pc.field("status").isin(WITH_RESULT))
 
     def counts(self, column: str) -> Counter[str]:
         """How many fits, roll-ups among them, have each text of `flags` or `verdict_codes`."""

@@ -68,7 +68,7 @@ inline int run_all() {
 
 #define CHECKS_JOIN_(a, b) a##b
 #define CHECKS_JOIN(a, b) CHECKS_JOIN_(a, b)
-#define TEST(behaviour)                                                                            \
-  static void CHECKS_JOIN(test_, __LINE__)();                                                      \
+#define TEST(behaviour)                                                                                        \
+  static void CHECKS_JOIN(test_, __LINE__)();                                                                  \
   static const checks::Registered CHECKS_JOIN(registered_, __LINE__)(behaviour, CHECKS_JOIN(test_, __LINE__)); \
   static void CHECKS_JOIN(test_, __LINE__)()

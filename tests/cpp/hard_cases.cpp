@@ -77,8 +77,7 @@ void few_deaths() {
 void one_sided() {
   run("all deaths in one cause", problem({algorithm(10, 2, {500, 0, 0, 0})}));
   run("a million deaths in one cause", problem({algorithm(40, 5, {1e6, 0, 0, 0, 0, 0, 0, 0, 0})}));
-  run("a million deaths in one cause, ensemble",
-      problem({algorithm(10, 2, {1e6, 0, 0, 0}), algorithm(10, 2, {1e6, 0, 0, 0})}));
+  run("a million deaths in one cause, ensemble", problem({algorithm(10, 2, {1e6, 0, 0, 0}), algorithm(10, 2, {1e6, 0, 0, 0})}));
   run("a million deaths", problem({algorithm(10, 2, {4e5, 3e5, 2e5, 1e5}), algorithm(20, 2, {3e5, 3e5, 2e5, 2e5})}));
   run("algorithms that contradict each other",
       problem({algorithm(50, 1, {900, 50, 30, 20}), algorithm(50, 1, {20, 30, 50, 900})}));
@@ -139,7 +138,8 @@ void run_joint(const char* name, std::vector<AlgorithmData> algorithms, const st
   const vacal::joint::JointWork work{200, 50, 20000, 2};
   std::string found, told;
   try {
-    const vacal::joint::JointFit fit = vacal::joint::JointSampler(data, work, {1, 2, 3}, [](const vacal::joint::JointStatus&) {}).run();
+    const vacal::joint::JointFit fit =
+        vacal::joint::JointSampler(data, work, {1, 2, 3}, [](const vacal::joint::JointStatus&) {}).run();
     if (must_be_refused) found = "not refused";
     for (std::size_t at = 0; at < fit.p.size(); at += n) {
       double sum = 0;

@@ -28,7 +28,8 @@ StratumResult estimate(std::vector<double> matrix, const std::function<void()>& 
   settings.ensemble = settings.path_correction = false;
   settings.work = {100, 50, 0};
   settings.quantiles = {0.5};
-  return vacal::estimate_stratum({"north", {{20, 10}}}, {model}, settings, [](std::size_t) {}, heartbeat);
+  return vacal::estimate_stratum(
+      {"north", {{20, 10}}}, {model}, settings, [](std::size_t) {}, heartbeat);
 }
 
 }  // namespace
@@ -60,15 +61,17 @@ TEST("chains of the joint model pass on a sampling error as it is, a defect as a
   const std::string sampling =
       checks::error_of<SamplingError>([&] { run(quiet, [](int) { throw SamplingError("no starting point"); }); });
   expect(sampling == "no starting point", "said: " + sampling);
-  const std::string defect =
-      checks::error_of<Defect>([&] { run(quiet, [](int) { throw std::logic_error("broken"); }); });
+  const std::string defect = checks::error_of<Defect>([&] { run(quiet, [](int) { throw std::logic_error("broken"); }); });
   expect(defect == "defect of the engine, joint model: broken", "said: " + defect);
   std::atomic<bool> polled{false};
   const auto throwing = [&] {
     polled = true;
     throw std::out_of_range("enough");
   };
-  const std::string caller =
-      checks::error_of<std::out_of_range>([&] { run(throwing, [&](int) { while (!polled) std::this_thread::yield(); }); });
+  const std::string caller = checks::error_of<std::out_of_range>([&] {
+    run(throwing, [&](int) {
+      while (!polled) std::this_thread::yield();
+    });
+  });
   expect(caller == "enough", "said: " + caller);
 }

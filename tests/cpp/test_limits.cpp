@@ -47,7 +47,8 @@ TEST("a joint model of the most causes that are allowed is evaluated within its 
 TEST("one cause more than is allowed is refused, with the numbers") {
   for (int n : {vacal::most_causes + 1, 80}) {
     const std::string wanted = "a problem takes at most 64 causes, not " + std::to_string(n) + ": merge some";
-    checks::expect(checks::error_of<SamplingError>([&] { JointPosterior density(many_causes(n)); }) == wanted, "joint: " + wanted);
+    checks::expect(checks::error_of<SamplingError>([&] { JointPosterior density(many_causes(n)); }) == wanted,
+                   "joint: " + wanted);
     const std::string alone = checks::error_of<SamplingError>([&] { vacal::sample(many_causes(n).pooled, {}, {}, [] {}); });
     checks::expect(alone == wanted, "a stratum alone: " + wanted);
   }

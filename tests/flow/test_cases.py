@@ -119,6 +119,10 @@ class TestMissing:
         assert counts(found) == {"eava": {"NA": 1, "LRI": 1}}
         assert accounted(found)["excluded", "blank_cause"] == 2
 
+    def test_nor_is_a_label_that_the_request_names(self, case: Case) -> None:
+        found = case.check(case.file("a.csv", "ID,cause\n1,NA\n2,NaN\n"), cause_labels={"NA": "other"})
+        assert accounted(found) == {("used", ""): 1, ("excluded", "blank_cause"): 1}
+
     def test_text_of_a_parquet_file_is_text(self, case: Case) -> None:
         table = pd.DataFrame({"ID": ["1", "2"], "cause": ["ipre", "ipre"], "place": ["NA", None]})
         found = case.check(case.file("a.parquet", table), columns={"strata": ["place"]})

@@ -19,6 +19,7 @@ def without_words(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             say, "messages", {key: text and "x" for key, text in say.messages.items()} | kept | names
         )
+        monkeypatch.setattr(say, "_plurals", {})
 
 
 def without_sentences(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,14 @@ def test_a_contract_fails_when_it_is_broken(contract: str, broken: str) -> None:
 def test_every_contract_has_a_break() -> None:
     contracts = re.findall(r'contracts\]\]\nname = "(.+)"', (ROOT / "pyproject.toml").read_text())
     assert sorted(contracts) == sorted(BREAKS)
+
+
+def test_the_contract_on_prefect_names_every_room_but_those_that_know_it() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [contract for contract in contracts if "know Prefect" in contract["name"]]
+    rooms = {path.stem for path in (ROOT / "tasks").iterdir() if path.is_dir() or path.suffix == ".py"}
+    rooms -= {"__init__", "__pycache__", "steps", "service"}
+    assert set(contract["source_modules"]) == {f"tasks.{room}" for room in rooms}
 
 
 def test_the_table_in_the_docs_has_the_rooms_with_their_levels_and_arrows() -> None:

@@ -31,8 +31,7 @@ class BatchRun {
   BatchRun(const BatchRun&) = delete;
   BatchRun& operator=(const BatchRun&) = delete;
 
-  std::vector<StratumResult> run(int n_threads, const std::function<void(Finished)>& report,
-                                 const std::function<void()>& poll) {
+  std::vector<StratumResult> run(int n_threads, const std::function<void(Finished)>& report, const std::function<void()>& poll) {
     running_ = n_threads;
     for (int t = 0; t < n_threads; ++t) threads_.emplace_back([this] { work(); });
     while (watch(report)) poll();

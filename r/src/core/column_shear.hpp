@@ -25,7 +25,7 @@ class ColumnShear {
       for (int c = row.offset; c < row.offset + row.length; ++c) {
         if (layout.column[c] != column) continue;
         const double mean = layout.alpha[c] / row.total, p = guess.p()[row.cause];
-        parts_.push_back({c, row.cause, 1 / row.total, 0.0});
+        parts_.push_back({c, row.cause, 1 / row.total});
         variance_ += p * p * mean * (1 - mean) / (row.total + 1);
         if (layout.alpha[c] > best) best = layout.alpha[c], pivot_ = c;
       }
@@ -37,33 +37,33 @@ class ColumnShear {
   // Deaths of the algorithm's that tell as much about the column's fraction as the prior of the matrix does.
   double prior_deaths() const { return fraction_ / variance_; }
   bool possible() const { return parts_.size() > 1 && fraction_ > 0; }
-  void set_deaths(double deaths) {
-    unit_ = 1 / std::sqrt(fraction_ * (deaths + prior_deaths()));
-  }
+  void set_deaths(double deaths) { unit_ = 1 / std::sqrt(fraction_ * (deaths + prior_deaths())); }
 
   int pivot() const { return pivot_; }
   double level() const { return level_; }  // log y that the pivot has before apply()
 
-  // From l (and exp l) to log y and y.
-  void apply(double t, const double* p, double* y, double* log_y) {
+  int n_parts() const { return static_cast<int>(parts_.size()); }
+
+  // From l (and exp l) to log y and y; share: n_parts() shares of the rows in Q_j.
+  void apply(double t, const double* p, double* y, double* log_y, double* share) const {
     double sum = 0;
-    for (Part& part : parts_) sum += part.share = p[part.cause] * part.per_fraction * y[part.at];
+    for (int i = 0; i < n_parts(); ++i) sum += share[i] = p[parts_[i].cause] * parts_[i].per_fraction * y[parts_[i].at];
     const double shift = target_ + unit_ * t - log_of(sum), factor = exp_of(shift), scale = 1 / sum;
-    for (Part& part : parts_) {
-      part.share *= scale;
-      y[part.at] *= factor;
-      log_y[part.at] += shift;
+    for (int i = 0; i < n_parts(); ++i) {
+      share[i] *= scale;
+      y[parts_[i].at] *= factor;
+      log_y[parts_[i].at] += shift;
     }
   }
 
-  // From the gradient by log y to that by l and t; adds to the gradient by log p.
-  void pull_back(double* gradient, double* by_log_p) const {
+  // From the gradient by log y to that by l and t, with the shares of apply(); adds to the gradient by log p.
+  void pull_back(const double* share, double* gradient, double* by_log_p) const {
     double total = 0;
     for (const Part& part : parts_) total += gradient[part.at];
-    for (const Part& part : parts_) {
-      const double back = total * part.share;
-      gradient[part.at] -= back;
-      by_log_p[part.cause] -= back;
+    for (int i = 0; i < n_parts(); ++i) {
+      const double back = total * share[i];
+      gradient[parts_[i].at] -= back;
+      by_log_p[parts_[i].cause] -= back;
     }
     gradient[pivot_] = total * unit_;
   }
@@ -82,7 +82,7 @@ class ColumnShear {
  private:
   struct Part {
     int at, cause;
-    double per_fraction, share;  // 1 / alpha_i.; share of the row in Q_j
+    double per_fraction;  // 1 / alpha_i.
   };
 
   std::vector<Part> parts_;

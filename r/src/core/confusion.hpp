@@ -122,7 +122,7 @@ class Confusion {
     std::vector<Constant> rates;
   };
   struct Round {
-    std::vector<Lanes> factor, pull, fraction;  // by column: f, sum_i (p_i / T_i) w_ij, q
+    std::vector<Lanes> factor, pull, fraction;   // by column: f, sum_i (p_i / T_i) w_ij, q
     std::vector<Lanes> total, per_total, share;  // by row: T, 1 / T, p / T
     std::vector<Lanes> by_pull, by_total;        // gradients
   };

@@ -56,15 +56,20 @@ inline std::vector<std::size_t> resample(const std::vector<double>& log_weight, 
   return chosen;
 }
 
-// n equally weighted draws of p.
-inline std::vector<double> resampled(const WeightedDraws& draws, std::size_t n, Rng& rng) {
+// The draws of p with these indices, row-major.
+inline std::vector<double> at_indices(const WeightedDraws& draws, const std::vector<std::size_t>& indices) {
   std::vector<double> p;
-  p.reserve(n * draws.n_causes);
-  for (std::size_t i : resample(draws.log_weight, n, rng)) {
+  p.reserve(indices.size() * draws.n_causes);
+  for (std::size_t i : indices) {
     const double* from = &draws.p[i * draws.n_causes];
     p.insert(p.end(), from, from + draws.n_causes);
   }
   return p;
+}
+
+// n equally weighted draws of p.
+inline std::vector<double> resampled(const WeightedDraws& draws, std::size_t n, Rng& rng) {
+  return at_indices(draws, resample(draws.log_weight, n, rng));
 }
 
 inline WeightedDraws pooled(const std::vector<WeightedDraws>& replicates) {
@@ -82,8 +87,8 @@ inline WeightedDraws pooled(const std::vector<WeightedDraws>& replicates) {
 class ExactSampler {
  public:
   explicit ExactSampler(const Problem& problem)
-      : problem_(problem), data_(problem.algorithms.front()), n_(problem.n_causes), m_(n_ * n_), lu_(n_ * n_),
-        pivot_(n_), p_(n_) {}
+      : problem_(problem), data_(problem.algorithms.front()), n_(problem.n_causes), m_(n_ * n_), lu_(n_ * n_), pivot_(n_),
+        p_(n_) {}
 
   // Makes n proposals and appends those in the simplex.
   void propose(int n, Rng& rng, WeightedDraws& draws) {

@@ -12,13 +12,15 @@
 // All strata of one country and age group in one joint model: every algorithm on its own, then all in one fit.
 namespace vacal::joint {
 
+constexpr int most_in_joint = 20000;  // strata x causes of one fit
+
 struct MisfitRow {
   std::size_t stratum, algorithm;
   Misfit found;
   std::vector<int> causes;  // that deviate most, where it misfits
 };
 
-struct JointSummary {  // of one fit: an algorithm's or the ensemble's
+struct JointSummary {    // of one fit: an algorithm's or the ensemble's
   bool fitted = false;   // there was something to fit, and the sampler ran to its end
   JointFit diagnostics;  // without draws
   double phi_mean = 0, phi_low = 0, phi_high = 0;
@@ -167,8 +169,7 @@ class JointCalibration {
 
   // One joint fit of these algorithms, that of index `at`; sets the estimates of all strata.
   JointSummary fit(std::vector<Estimate>& estimates, std::size_t at, const std::vector<std::size_t>& algorithms,
-                   const std::vector<int>& causes, const std::vector<std::string>& reasons,
-                   const std::vector<double>& pooled) {
+                   const std::vector<int>& causes, const std::vector<std::string>& reasons, const std::vector<double>& pooled) {
     JointSummary summary;
     try {
       const JointProblem data = problem(algorithms, causes);
@@ -249,6 +250,7 @@ class JointCalibration {
     e.fit.acceptance = drawn.acceptance;
     e.fit.evaluations = drawn.evaluations;
     e.fit.divergences = drawn.divergences;
+    e.fit.distinct_draws = drawn.distinct_draws;
     e.fit.converged = drawn.converged;
   }
 
@@ -277,7 +279,8 @@ class JointCalibration {
     for (std::size_t k = 0; k < models_.size(); ++k) {
       Estimate& e = result.estimates[k];
       algorithms.push_back(&e);
-      const bool member = members_[k].in_ensemble() && std::accumulate(strata_[s].counts[k].begin(), strata_[s].counts[k].end(), 0.0) > 0;
+      const bool member =
+          members_[k].in_ensemble() && std::accumulate(strata_[s].counts[k].begin(), strata_[s].counts[k].end(), 0.0) > 0;
       if (pooled && pooled->has_result() && member) e.ensemble_deaths = detail::redistribute(e.counts, *pooled);
     }
     result.disagrees = disagreements(algorithms, pooled, n_);

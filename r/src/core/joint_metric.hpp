@@ -55,8 +55,8 @@ inline std::vector<double> climb(JointPosterior& density, std::vector<double> x,
     }
     for (int i = 0; i < n; ++i) {
       for (int j = 0; j < n; ++j) {
-        inverse[i * n + j] += (1 + quadratic / along) * moved[i] * moved[j] / along -
-                              (image[i] * moved[j] + moved[i] * image[j]) / along;
+        inverse[i * n + j] +=
+            (1 + quadratic / along) * moved[i] * moved[j] / along - (image[i] * moved[j] + moved[i] * image[j]) / along;
       }
     }
   }

@@ -10,14 +10,14 @@
 // and Stern 1996), relative to the scatter that the model allows, one for every stratum and algorithm.
 namespace vacal::joint {
 
-constexpr double misfit_below = 0.005;   // the p-value; it leans to 0.5, as the same counts were fitted
-constexpr double misfit_kappa = 100;     // scatter beyond that of this kappa is taken for misfit
-constexpr double misfit_residual = 3;    // a cause this many standard deviations from what is expected is named
+constexpr double misfit_below = 0.005;  // the p-value; it leans to 0.5, as the same counts were fitted
+constexpr double misfit_kappa = 100;    // scatter beyond that of this kappa is taken for misfit
+constexpr double misfit_residual = 3;   // a cause this many standard deviations from what is expected is named
 
 struct Misfit {
   double p_value = std::numeric_limits<double>::quiet_NaN();  // NaN without deaths
   double scatter = 1;  // posterior mean of the factor by which counts vary more than multinomial ones, (kappa + n) / (kappa + 1)
-  std::vector<double> residual;                                // C, in standard deviations; positive: more deaths than expected
+  std::vector<double> residual;  // C, in standard deviations; positive: more deaths than expected
   bool misfit() const { return p_value < misfit_below; }
 };
 

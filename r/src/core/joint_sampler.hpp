@@ -20,11 +20,11 @@
 namespace vacal::joint {
 
 constexpr int n_chains = 4;
-constexpr int least_depth = 3;  // trajectories of at least 2^3 steps
-constexpr int least_transitions = 250;          // of a chain: with fewer, R-hat is noise
-constexpr double rhat_nation = 1.01;             // to reach; for the worst of many strata noise alone exceeds it
+constexpr int least_depth = 3;          // trajectories of at least 2^3 steps
+constexpr int least_transitions = 250;  // of a chain: with fewer, R-hat is noise
+constexpr double rhat_nation = 1.01;    // to reach; for the worst of many strata noise alone exceeds it
 constexpr double rhat_published = 1.02;
-constexpr double rhat_hopeless = 1.1;           // above it after `patience` transitions a chain: give up
+constexpr double rhat_hopeless = 1.1;  // above it after `patience` transitions a chain: give up
 constexpr int patience = 2000;
 constexpr int warm_up_stages[] = {50, 50, 150};  // transitions of each
 constexpr long long default_budget = 5000000;
@@ -49,10 +49,11 @@ struct Quality {  // worst over fractions
 };
 
 struct JointFit {
-  int draws = 0;
+  int draws = 0;           // stored
+  int distinct_draws = 0;  // transitions that they come from: where there were fewer, some draws stand several times
   std::vector<double> p, m, pi, phi, kappa;  // draws x (S x C | K x C x C | C | 1 | K), in step
-  Quality nation;                     // fractions summed over strata, weighted by deaths
-  Quality strata;                     // worst stratum
+  Quality nation;                            // fractions summed over strata, weighted by deaths
+  Quality strata;                            // worst stratum
   std::vector<Quality> by_stratum;
   double acceptance = 0, relabelled = 0;  // relabelled: share of draws whose causes changed places
   long long evaluations = 0, budget = 0;
@@ -71,7 +72,7 @@ struct JointChain {
   static std::vector<double> start(JointPosterior density, Rng& rng) {
     std::vector<double> gradient(padded(density.dimension()));
     for (int attempt = 0; attempt < 100; ++attempt) {
-      const std::vector<double> t = density.start(rng);
+      std::vector<double> t = density.start(rng);
       if (std::isfinite(density.evaluate(t.data(), gradient.data()))) return t;
     }
     throw SamplingError("no starting point has a finite density");
@@ -122,8 +123,8 @@ class JointSampler {
   JointSampler(const JointProblem& problem, const JointWork& work, const Key& key,
                std::function<void(const JointStatus&)> heartbeat)
       : density_(problem), work_(work), heartbeat_(std::move(heartbeat)),
-        team_(std::min(work.threads, n_chains), [this] { report(); }),
-        weight_(deaths_by_stratum(problem)), c_(density_.n_causes()), s_(density_.n_strata()) {
+        team_(std::min(work.threads, n_chains), [this] { report(); }), weight_(deaths_by_stratum(problem)),
+        c_(density_.n_causes()), s_(density_.n_strata()) {
     if (work_.budget <= 0) work_.budget = default_budget;
     status_.asked = work_.effective_draws;
     for (const int transitions : warm_up_stages) status_.expected += transitions;
@@ -143,10 +144,11 @@ class JointSampler {
       team_.run(n_chains, [&](int i) { sample(chains_[i], length - done); });
       done = length;
       measure(fit);
-      const double bulk = std::min(fit.nation.ess_bulk, fit.strata.ess_bulk), tail = std::min(fit.nation.ess_tail, fit.strata.ess_tail);
+      const double bulk = std::min(fit.nation.ess_bulk, fit.strata.ess_bulk),
+                   tail = std::min(fit.nation.ess_tail, fit.strata.ess_tail);
       const double least = std::min(bulk, 2 * tail);
-      fit.converged = fit.nation.reached(work_.rhat, work_.effective_draws) &&
-                      fit.strata.reached(rhat_published, work_.effective_draws);
+      fit.converged =
+          fit.nation.reached(work_.rhat, work_.effective_draws) && fit.strata.reached(rhat_published, work_.effective_draws);
       const bool hopeless = done >= patience && std::max(fit.nation.rhat, fit.strata.rhat) > rhat_hopeless;
       const double factor = 1.1 * work_.effective_draws / std::max(least, 1.0);
       const bool last = fit.converged || hopeless || fit.evaluations >= work_.budget;
@@ -191,9 +193,8 @@ class JointSampler {
   void start() {
     const int n = density_.dense();
     std::vector<std::vector<double>> modes(n_chains);
-    team_.run(n_chains, [&](int i) {
-      modes[i] = climb(chains_[i].nuts.density(), chains_[i].nuts.position(), chains_[i].evaluations);
-    });
+    team_.run(n_chains,
+              [&](int i) { modes[i] = climb(chains_[i].nuts.density(), chains_[i].nuts.position(), chains_[i].evaluations); });
     reference_ = density_.signature(modes[0].data());
     for (int i = 0; i < n_chains; ++i) {
       JointPosterior& density = chains_[i].nuts.density();
@@ -210,9 +211,7 @@ class JointSampler {
   void set_metric(const std::vector<std::vector<double>>& points) {
     const int n = density_.dense();
     std::vector<std::vector<double>> found(n_chains);
-    team_.run(n_chains, [&](int i) {
-      found[i] = curvature(chains_[i].nuts.density(), points[i], chains_[i].evaluations);
-    });
+    team_.run(n_chains, [&](int i) { found[i] = curvature(chains_[i].nuts.density(), points[i], chains_[i].evaluations); });
     curvature_.resize(n * n, 0.0);
     n_curvatures_ += n_chains;
     for (const auto& one : found) {
@@ -309,9 +308,11 @@ class JointSampler {
   std::string shortfall(const JointFit& fit) const {
     char text[200];
     const double rhat = std::max(fit.nation.rhat, fit.strata.rhat);
-    std::snprintf(text, sizeof text, "%s R-hat %.3f (nation %.3f) and bulk effective size %.0f (nation %.0f) of %.0f asked for, after %lld evaluations",
-                  fit.publishable() ? "stopped at" : "the chains do not agree:", rhat, fit.nation.rhat, fit.strata.ess_bulk,
-                  fit.nation.ess_bulk, work_.effective_draws, fit.evaluations);
+    std::snprintf(
+        text, sizeof text,
+        "%s R-hat %.3f (nation %.3f) and bulk effective size %.0f (nation %.0f) of %.0f asked for, after %lld evaluations",
+        fit.publishable() ? "stopped at" : "the chains do not agree:", rhat, fit.nation.rhat, fit.strata.ess_bulk,
+        fit.nation.ess_bulk, work_.effective_draws, fit.evaluations);
     return text;
   }
 
@@ -319,6 +320,7 @@ class JointSampler {
   void keep(JointFit& fit) {
     const std::size_t n = chains_[0].phi.size(), total = n * n_chains;
     fit.draws = work_.draws;
+    fit.distinct_draws = static_cast<int>(std::min<std::size_t>(work_.draws, total));
     for (int d = 0; d < work_.draws; ++d) {
       const std::size_t at = static_cast<std::size_t>((d + 0.5) * static_cast<double>(total) / work_.draws);
       const JointChain& chain = chains_[at / n];

@@ -8,9 +8,9 @@ namespace vacal::joint {
 
 struct JointStatus {
   bool warm_up = true;
-  int done = 0, expected = 0;  // transitions of a chain; expected: of the warm-up, at least, or by the last check
-  int checks = 0;              // times that the quality of the draws was measured; what follows is of the last one
-  double rhat = 0;             // worst of nation and strata
+  int done = 0, expected = 0;       // transitions of a chain; expected: of the warm-up, at least, or by the last check
+  int checks = 0;                   // times that the quality of the draws was measured; what follows is of the last one
+  double rhat = 0;                  // worst of nation and strata
   double effective = 0, asked = 0;  // smallest bulk effective size of nation and strata (or twice that of the tails)
 };
 

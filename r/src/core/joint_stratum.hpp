@@ -4,71 +4,24 @@
 #include <cmath>
 #include <vector>
 
+#include "joint_model.hpp"
 #include "lanes.hpp"
 #include "linalg.hpp"
-#include "math.hpp"
-#include "special.hpp"
 
 // A stratum of the joint model, p ~ Dirichlet(b) and a_k ~ Multinomial(n_k, M_k' p) (counts need not be whole), in coordinates
 // z that are about standard normal and independent of b and the M_k, whatever these are. Four strata at a time.
 namespace vacal::joint {
 
-// A gamma variable y of small shape b has log y spread over 1 / b to the left and about 1 to the right. Under
-//   log y = T(t) = t - bend * log(1 + exp(-t)),   bend = 1 / (b (1 + b)),
-// the density of t falls off on both sides on a scale of about 1 for every b.
-struct Bend {
-  double bend = 0, bend_by_shape = 0;
-  double level_at = 0, level_at_by_shape = 0;  // the t at which T(t) = level
-  double lowered = 0, lowered_by_shape = 0;    // how much lower t lies where nothing but this prior is known
-
-  static constexpr double level = 1;
-  static double softplus(double t) { return std::max(t, 0.0) + log1p_of(exp_of(-std::fabs(t))); }
-
-  explicit Bend(double b = 1) {
-    bend = 1 / (b * (1 + b));
-    bend_by_shape = -(1 + 2 * b) * bend * bend;
-    level_at = inverse(level);
-    level_at_by_shape = bend_by_shape * softplus(-level_at) / slope(level_at);
-    lowered = level_at / (1 + 2 * b);
-    lowered_by_shape = (level_at_by_shape - 2 * lowered) / (1 + 2 * b);
-  }
-
-  double slope(double t) const { return 1 + bend * share_left(t); }
-
-  static double share_left(double t) {  // 1 / (1 + exp(t))
-    const double e = exp_of(-std::fabs(t));
-    return (t > 0 ? e : 1.0) / (1 + e);
-  }
-
-  // The t with T(t) = x: Newton's method, from the left asymptote or the right one; T is concave.
-  double inverse(double x) const {
-    double t = std::min(x, x / (1 + bend));
-    for (int step = 0; step < 100; ++step) {
-      const double move = (x - t + bend * softplus(-t)) / slope(t);
-      t += move;
-      if (std::fabs(move) < 1e-13 * (1 + std::fabs(t))) break;
-    }
-    return t;
-  }
-};
-
-// What all strata share at one point: b = phi pi and the matrices, and the gradient of the log-density by them, in lanes
-// that are yet to be summed.
-struct Shared {
-  int n_causes = 0, n_algorithms = 0;
-  double phi = 0;
-  std::vector<double> b, firm;           // firm = sqrt(b^2 + 1/4): see StratumKernel
-  double firm_sum = 0;
-  std::vector<Bend> bends;
-  std::vector<double> m;                 // K x C x C
-  std::vector<Lanes> by_b, by_m;         // gradient; by_m: K x C x C
-  Lanes by_phi;                          // through phi alone, b held
+// The gradient by what all strata share, in lanes that are yet to be summed.
+struct LaneGradient {
+  std::vector<Lanes> by_b, by_m;  // C; K x C x C
+  Lanes by_phi = 0.0;             // through phi alone, b held
 };
 
 // Four strata: counts of every algorithm and cause, and phi plus their sum. Lanes that are not live add nothing.
 struct FourStrata {
-  std::vector<Lanes> counts;        // K x C
-  Lanes total = 0.0, live = 1.0;    // live: 0 or 1
+  std::vector<Lanes> counts;         // K x C
+  Lanes total = 0.0, live = 1.0;     // live: 0 or 1
   std::vector<Lanes> by_log_counts;  // K: gradient by the log of what all counts of an algorithm are multiplied by
 };
 
@@ -86,7 +39,8 @@ template <int Width>
 class StratumKernel {
  public:
   StratumKernel(int n_causes, int n_algorithms) : c_(n_causes), k_(n_algorithms) {
-    for (auto* v : {&x_, &v_, &share_left_, &soft_, &slope_, &r_, &gx_, &firm_bar_, &gv_, &xbar_, &bar_, &new_y_, &inverse_diagonal_}) {
+    for (auto* v :
+         {&x_, &v_, &share_left_, &soft_, &slope_, &r_, &gx_, &firm_bar_, &gv_, &xbar_, &bar_, &new_y_, &inverse_diagonal_}) {
       v->assign(c_, 1.0);
     }
     for (auto* v : {&g_, &l_, &s_}) v->assign(c_ * c_, 0.0);
@@ -94,19 +48,19 @@ class StratumKernel {
     per_q_.assign(k_ * c_, 1.0);
   }
 
-  // Log-densities at z up to a constant; sets the gradient by z and by_log_counts and adds to the rest in `shared`. y: the
-  // modes y^ at a point near by, and here on return. NaN where a mode is not found.
-  Lanes evaluate(Shared& shared, FourStrata& strata, Lanes* y, const Lanes* z, Lanes* by_z) {
+  // Log-densities at z up to a constant; sets the gradient by z and by_log_counts and adds to that by what strata share.
+  // y: the modes y^ at a point near by, and here on return. NaN where a mode is not found.
+  Lanes evaluate(const SharedPoint& shared, FourStrata& strata, Lanes* y, const Lanes* z, Lanes* by_z, LaneGradient& by) {
     if (!find_modes(shared, strata, y)) return std::numeric_limits<double>::quiet_NaN();
     place(shared, y, z);
     std::fill(strata.by_log_counts.begin(), strata.by_log_counts.end(), Lanes(0.0));
-    const Lanes result = value(shared, strata);
-    pull_back(shared, strata, y, z, by_z);
+    const Lanes result = value(shared, strata, by);
+    pull_back(shared, strata, y, z, by_z, by);
     return result;
   }
 
   // x = log y at z, sum(exp(x)) is free.
-  bool to_logs(const Shared& shared, const FourStrata& strata, Lanes* y, const Lanes* z, Lanes* x) {
+  bool to_logs(const SharedPoint& shared, const FourStrata& strata, Lanes* y, const Lanes* z, Lanes* x) {
     if (!find_modes(shared, strata, y)) return false;
     place(shared, y, z);
     std::copy(x_.begin(), x_.end(), x);
@@ -114,7 +68,7 @@ class StratumKernel {
   }
 
   // The z of x.
-  bool from_logs(const Shared& shared, const FourStrata& strata, Lanes* y, const Lanes* x, Lanes* z) {
+  bool from_logs(const SharedPoint& shared, const FourStrata& strata, Lanes* y, const Lanes* x, Lanes* z) {
     if (!find_modes(shared, strata, y)) return false;
     for (int i = 0; i < c(); ++i) {
       const Lanes above = x[i] - log_of(y[i]) + Lanes(Bend::level);
@@ -135,7 +89,7 @@ class StratumKernel {
   int c() const { return Width > 0 ? Width : c_; }
 
   // W, G at y, its Cholesky factor, and r = y * dF/dy.
-  void curvature(const Shared& shared, const FourStrata& strata, Lanes total, const Lanes* y) {
+  void curvature(const SharedPoint& shared, const FourStrata& strata, Lanes total, const Lanes* y) {
     const int n = c();
     for (int i = 0; i < n; ++i) {
       r_[i] = Lanes(shared.firm[i]) - total * y[i];
@@ -182,7 +136,7 @@ class StratumKernel {
   }
 
   // Newton's method with steps that keep y positive; leaves G, L and W at the modes.
-  bool find_modes(const Shared& shared, const FourStrata& strata, Lanes* y) {
+  bool find_modes(const SharedPoint& shared, const FourStrata& strata, Lanes* y) {
     const int n = c();
     const Lanes total = strata.total - Lanes(shared.phi) + Lanes(shared.firm_sum);
     for (int step = 0; step < 200; ++step) {
@@ -204,13 +158,13 @@ class StratumKernel {
     return false;
   }
 
-  Lanes weight(const Shared& shared, int i) const { return Lanes(shared.firm[i]) / g_[i * c() + i]; }
-  Lanes centre(const Shared& shared, int i) const {
+  Lanes weight(const SharedPoint& shared, int i) const { return Lanes(shared.firm[i]) / g_[i * c() + i]; }
+  Lanes centre(const SharedPoint& shared, int i) const {
     return Lanes(shared.bends[i].level_at) - Lanes(shared.bends[i].lowered) * weight(shared, i);
   }
 
   // From z to x = log y and what its derivatives need.
-  void place(const Shared& shared, const Lanes* y, const Lanes* z) {
+  void place(const SharedPoint& shared, const Lanes* y, const Lanes* z) {
     const int n = c();
     std::copy(z, z + n, v_.begin());
     solve_upper(v_.data());
@@ -218,7 +172,7 @@ class StratumKernel {
       const Bend& bend = shared.bends[i];
       const Lanes t = centre(shared, i) + v_[i], left = larger(-t, Lanes(0.0)), right = larger(t, Lanes(0.0));
       const Lanes e = exp_of(-(left + right)), per_sum = Lanes(1.0) / (Lanes(1.0) + e);
-      soft_[i] = left + log_of(Lanes(1.0) + e);                // log(1 + exp(-t))
+      soft_[i] = left + log_of(Lanes(1.0) + e);                      // log(1 + exp(-t))
       share_left_[i] = choose(above_zero(t), per_sum, e * per_sum);  // 1 / (1 + exp(t))
       slope_[i] = Lanes(1.0) + Lanes(bend.bend) * share_left_[i];
       x_[i] = log_of(y[i]) + t - Lanes(bend.bend) * soft_[i] - Lanes(Bend::level);
@@ -226,7 +180,7 @@ class StratumKernel {
   }
 
   // Sets gx to the gradient by x, and adds that by the matrices.
-  Lanes value(Shared& shared, FourStrata& strata) {
+  Lanes value(const SharedPoint& shared, FourStrata& strata, LaneGradient& by) {
     const int n = c();
     Lanes sum = 0.0, slopes = 1.0, sum_y = 0.0;
     for (int i = 0; i < n; ++i) {
@@ -237,7 +191,7 @@ class StratumKernel {
       gx_[i] = Lanes(shared.b[i]) - strata.total * new_y_[i];
     }
     sum += log_of(slopes) - strata.total * sum_y;
-    shared.by_phi -= strata.live * sum_y;
+    by.by_phi -= strata.live * sum_y;
     for (int k = 0; k < k_; ++k) {
       Lanes fit = 0.0, deaths = 0.0;
       for (int j = 0; j < n; ++j) {
@@ -249,7 +203,7 @@ class StratumKernel {
         fit += a * log_of(q);
         deaths += a;
         const Lanes back = a / q;
-        Lanes* by_m = &shared.by_m[k * n * n + j];
+        Lanes* by_m = &by.by_m[k * n * n + j];
         for (int i = 0; i < n; ++i) {
           const Lanes pull = new_y_[i] * back;
           by_m[i * n] += pull;
@@ -263,22 +217,22 @@ class StratumKernel {
   }
 
   // The gradient, in reverse through every step of the map.
-  void pull_back(Shared& shared, FourStrata& strata, const Lanes* y, const Lanes* z, Lanes* by_z) {
+  void pull_back(const SharedPoint& shared, FourStrata& strata, const Lanes* y, const Lanes* z, Lanes* by_z, LaneGradient& by) {
     const int n = c();
     for (int i = 0; i < n; ++i) {
       const Bend& bend = shared.bends[i];
       const Lanes left = share_left_[i], over = Lanes(1.0) / slope_[i];
       gv_[i] = gx_[i] * slope_[i] - Lanes(bend.bend) * left * (Lanes(1.0) - left) * over;
-      shared.by_b[i] += strata.live * (x_[i] + Lanes(bend.bend_by_shape) * (left * over - gx_[i] * soft_[i]) +
-                                       gv_[i] * (Lanes(bend.level_at_by_shape) - Lanes(bend.lowered_by_shape) * weight(shared, i)));
+      by.by_b[i] += strata.live * (x_[i] + Lanes(bend.bend_by_shape) * (left * over - gx_[i] * soft_[i]) +
+                                   gv_[i] * (Lanes(bend.level_at_by_shape) - Lanes(bend.lowered_by_shape) * weight(shared, i)));
       xbar_[i] = gx_[i];
     }
     std::copy(gv_.begin(), gv_.begin() + n, by_z);
     solve_lower(by_z);
     pull_back_factor(z, by_z);
     pull_back_weights(shared);
-    pull_back_curvature(shared, strata, y);
-    pull_back_modes(shared, strata, y);
+    pull_back_curvature(strata, y, by);
+    pull_back_modes(shared, strata, y, by);
   }
 
   // The gradient by G (symmetric, in s_) of v = L'^-1 z and of -log|L| (Murray 2016, arXiv:1602.07527).
@@ -297,7 +251,7 @@ class StratumKernel {
   }
 
   // From the weights w to b~ and G.
-  void pull_back_weights(const Shared& shared) {
+  void pull_back_weights(const SharedPoint& shared) {
     for (int i = 0; i < c(); ++i) {
       const Lanes per_g = Lanes(1.0) / g_[i * c() + i], by_weight = -gv_[i] * Lanes(shared.bends[i].lowered);
       firm_bar_[i] = by_weight * per_g + s_[i * c() + i];
@@ -308,13 +262,13 @@ class StratumKernel {
   }
 
   // From G to M and the modes.
-  void pull_back_curvature(Shared& shared, FourStrata& strata, const Lanes* y) {
+  void pull_back_curvature(FourStrata& strata, const Lanes* y, LaneGradient& by) {
     const int n = c();
     for (int k = 0; k < k_; ++k) {
       Lanes by_log_counts = 0.0;
       for (int j = 0; j < n; ++j) {
         const Lanes *w = &w_[(k * n + j) * n], two_a = Lanes(2.0) * strata.counts[k * n + j], per_q = per_q_[k * n + j];
-        Lanes* by_m = &shared.by_m[k * n * n + j];
+        Lanes* by_m = &by.by_m[k * n * n + j];
         Lanes column = 0.0;
         for (int i = 0; i < n; ++i) {
           Lanes sum = 0.0;
@@ -334,19 +288,19 @@ class StratumKernel {
   }
 
   // From the modes to b and M, by the implicit function theorem.
-  void pull_back_modes(Shared& shared, FourStrata& strata, const Lanes* y) {
+  void pull_back_modes(const SharedPoint& shared, FourStrata& strata, const Lanes* y, LaneGradient& by) {
     const int n = c();
     solve_lower(xbar_.data());
     solve_upper(xbar_.data());
     Lanes through_total = 0.0;
     for (int i = 0; i < n; ++i) through_total += xbar_[i] * y[i];
     for (int i = 0; i < n; ++i) {
-      shared.by_b[i] += strata.live * (firm_bar_[i] + xbar_[i] - through_total) * Lanes(shared.b[i] / shared.firm[i]);
+      by.by_b[i] += strata.live * (firm_bar_[i] + xbar_[i] - through_total) * Lanes(shared.b[i] / shared.firm[i]);
     }
     for (int k = 0; k < k_; ++k) {
       for (int j = 0; j < n; ++j) {
         const Lanes *w = &w_[(k * n + j) * n], a = strata.counts[k * n + j], per_q = a * per_q_[k * n + j];
-        Lanes* by_m = &shared.by_m[k * n * n + j];
+        Lanes* by_m = &by.by_m[k * n * n + j];
         Lanes column = 0.0;
         for (int i = 0; i < n; ++i) column += xbar_[i] * w[i];
         strata.by_log_counts[k] += a * (column - through_total);

@@ -51,7 +51,7 @@ class Team {
     }
     --running_;
   }
-  void note(std::exception_ptr error) {
+  void note(const std::exception_ptr& error) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!error_) error_ = error;
     stopping_ = true;

@@ -51,8 +51,6 @@ struct LaneMask {
 inline LaneMask above_zero(Lanes x) { return {x.low > both(0.0), x.high > both(0.0)}; }
 
 // b in the lanes of the mask, a in the others.
-inline Lanes choose(LaneMask mask, Lanes a, Lanes b) {
-  return {mask.low ? b.low : a.low, mask.high ? b.high : a.high};
-}
+inline Lanes choose(LaneMask mask, Lanes a, Lanes b) { return {mask.low ? b.low : a.low, mask.high ? b.high : a.high}; }
 
 }  // namespace vacal

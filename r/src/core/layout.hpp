@@ -17,8 +17,8 @@ struct MatrixRow {
 // The unknowns of a posterior: p has coordinates 0 .. n_causes - 1, the random rows of the matrices the rest.
 struct Layout {
   int n_causes = 0;
-  std::vector<double> alpha;    // by coordinate: Dirichlet parameters
-  std::vector<int> column;      // by coordinate: VA cause; unused for p
+  std::vector<double> alpha;  // by coordinate: Dirichlet parameters
+  std::vector<int> column;    // by coordinate: VA cause; unused for p
   std::vector<MatrixRow> rows;
   std::vector<std::vector<double>> counts;    // by algorithm with deaths: n_causes
   std::vector<std::vector<double>> constant;  // by algorithm: n_causes x n_causes, its constant rows
@@ -49,8 +49,8 @@ inline void refuse_unreachable(const AlgorithmData& data, int n, std::size_t alg
   }
   for (int j = 0; j < n; ++j) {
     if (data.counts[j] == 0 || reached[j]) continue;
-    throw SamplingError("algorithm " + std::to_string(algorithm + 1) + " has deaths of VA cause " +
-                        std::to_string(j + 1) + ", which its matrix gives to no true cause");
+    throw SamplingError("algorithm " + std::to_string(algorithm + 1) + " has deaths of VA cause " + std::to_string(j + 1) +
+                        ", which its matrix gives to no true cause");
   }
 }
 
@@ -86,6 +86,14 @@ inline Layout make_layout(const Problem& problem) {
     layout.constant.push_back(constant);
   }
   return layout;
+}
+
+// An algorithm's random row of a true cause; null where that row is constant.
+inline const MatrixRow* find_row(const Layout& layout, int algorithm, int cause) {
+  for (const MatrixRow& row : layout.rows) {
+    if (row.algorithm == algorithm && row.cause == cause) return &row;
+  }
+  return nullptr;
 }
 
 // How many VA causes an algorithm's matrix gives to at least one true cause: those without a column of structural zeros.

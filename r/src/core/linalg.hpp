@@ -30,8 +30,7 @@ inline bool lu_factor(std::vector<double>& a, std::vector<int>& pivot, int n) {
   return true;
 }
 
-inline void lu_solve(const std::vector<double>& lu, const std::vector<int>& pivot, int n,
-                     std::vector<double>& x) {
+inline void lu_solve(const std::vector<double>& lu, const std::vector<int>& pivot, int n, std::vector<double>& x) {
   for (int k = 0; k < n; ++k) std::swap(x[k], x[pivot[k]]);
   for (int i = 1; i < n; ++i) {
     for (int j = 0; j < i; ++j) x[i] -= lu[i * n + j] * x[j];
@@ -136,8 +135,8 @@ inline std::vector<double> solve_transposed(const std::vector<double>& m, const 
   std::vector<double> lu = a;
   std::vector<int> pivot(n);
   const bool factored = detail::lu_factor(lu, pivot, n);
-  if (!factored || detail::norm_one(a, n) * detail::norm_one_of_inverse(lu, pivot, n) >
-                       1 / std::numeric_limits<double>::epsilon()) {
+  if (!factored ||
+      detail::norm_one(a, n) * detail::norm_one_of_inverse(lu, pivot, n) > 1 / std::numeric_limits<double>::epsilon()) {
     return solve_pseudo_inverse(a, q, n);
   }
   std::vector<double> p = q;

@@ -33,8 +33,7 @@ class NutsChain {
   static constexpr int max_depth = 10;
 
   NutsChain(const Density& density, const Rng& rng, const std::vector<double>& start)
-      : density_(density), rng_(rng), n_(padded(density.dimension())),
-        n_turning_(padded(density.dense())),
+      : density_(density), rng_(rng), n_(padded(density.dimension())), n_turning_(padded(density.dense())),
         metric_(density.dimension(), density.dense()), z_sample_{start, {}, 0} {
     z_sample_.q.resize(n_, 0.0);
     for (auto* v : {&z_sample_.g, &rho_, &rho_subtree_}) v->assign(n_, 0.0);

@@ -24,8 +24,7 @@ namespace vacal {
 // the number of deaths. Coordinates: p, then pivots, then all else.
 class Posterior {
  public:
-  explicit Posterior(const Problem& problem)
-      : layout_(make_layout(problem)), c_(layout_.n_causes), is_pivot_(layout_.size(), 0) {
+  explicit Posterior(const Problem& problem) : layout_(make_layout(problem)), c_(layout_.n_causes), is_pivot_(layout_.size(), 0) {
     for (std::size_t k = 0; k < layout_.counts.size(); ++k) matrices_.emplace_back(layout_, static_cast<int>(k));
     settle_columns();
     order_coordinates();
@@ -127,8 +126,8 @@ class Posterior {
   };
   // What is known of an open column of a matrix, given a guess of p and M.
   struct ColumnGuess {
-    double fraction = 0, variance = 0;  // of the deaths: at the guess; due to the prior of the matrix
-    int parts = 0, pivot = -1;          // random entries; the one with the largest parameter
+    double fraction = 0, variance = 0;                           // of the deaths: at the guess; due to the prior of the matrix
+    int parts = 0, pivot = -1;                                   // random entries; the one with the largest parameter
     double prior_deaths() const { return fraction / variance; }  // that tell as much as the prior does
   };
 
@@ -351,9 +350,9 @@ class Posterior {
   Layout layout_;
   int c_, n_leading_ = 0;
   std::vector<Matrix> matrices_;
-  std::vector<char> is_pivot_;   // by place in the Layout
-  std::vector<double> units_;    // of the pivots' coordinates
-  std::vector<int> position_;    // coordinate by place in the Layout
+  std::vector<char> is_pivot_;  // by place in the Layout
+  std::vector<double> units_;   // of the pivots' coordinates
+  std::vector<int> position_;   // coordinate by place in the Layout
   std::vector<LeftFall> falls_;
   std::vector<Lanes> alpha_, centre_, slope_;  // by coordinate; slope_ = d log y / d t
   std::vector<Lanes> log_y_, y_, p_, by_p_;

@@ -32,9 +32,9 @@ enum class Standing { calibrated, too_few_causes, no_deaths_in_calibrated_causes
 
 struct Member {
   Standing standing = Standing::no_deaths;
-  int lambda = -1;                // hundredths; -1 where there is none
-  std::vector<char> calibrated;   // C; all 0 unless standing is `calibrated`
-  std::vector<double> matrix;     // C x C after path correction: alphas or rates in the block, identity elsewhere
+  int lambda = -1;                 // hundredths; -1 where there is none
+  std::vector<char> calibrated;    // C; all 0 unless standing is `calibrated`
+  std::vector<double> matrix;      // C x C after path correction: alphas or rates in the block, identity elsewhere
   std::vector<double> mean_rates;  // C x C, the mean of the matrix as used
   bool in_ensemble() const { return standing == Standing::calibrated || standing == Standing::too_few_causes; }
 };
@@ -66,8 +66,7 @@ inline std::vector<double> select_causes(const std::vector<double>& m, int n, co
 // Expands a matrix over n broad causes to study causes; `broad[c]` is the broad cause of study cause c. Only
 // broad causes that occur take part. Study causes of one broad cause share its column equally, and tell each
 // other apart but for a rate of 0.001 (0 for a fixed matrix); the rows keep their Dirichlet totals.
-inline std::vector<double> expand_study_causes(const std::vector<double>& m, int n, const std::vector<int>& broad,
-                                               bool fixed) {
+inline std::vector<double> expand_study_causes(const std::vector<double>& m, int n, const std::vector<int>& broad, bool fixed) {
   const double epsilon = fixed ? 0.0 : 0.001;
   std::vector<int> occurring(broad), group(n, 0);
   std::sort(occurring.begin(), occurring.end());
@@ -196,11 +195,12 @@ inline Member prepare_member(const AlgorithmModel& model, const std::vector<doub
 
 // Dirichlet parameters of the CSMF at the problem's causes: 1 + C eta p0. With an uncertain matrix C and the
 // uncalibrated CSMF p0 run over all causes, with a fixed one over the problem's causes.
-inline std::vector<double> shrinkage_prior(const std::vector<double>& counts, const std::vector<int>& causes,
-                                           bool fixed, double shrinkage) {
+inline std::vector<double> shrinkage_prior(const std::vector<double>& counts, const std::vector<int>& causes, bool fixed,
+                                           double shrinkage) {
   const double n = static_cast<double>(fixed ? causes.size() : counts.size());
   const double total = fixed ? sum_at(counts, causes) : std::accumulate(counts.begin(), counts.end(), 0.0);
   std::vector<double> prior;
+  prior.reserve(causes.size());
   for (const int c : causes) prior.push_back(1 + n * shrinkage * counts[c] / total);
   return prior;
 }
@@ -209,9 +209,8 @@ inline std::vector<double> shrinkage_prior(const std::vector<double>& counts, co
 //
 // Leaving out the causes that no algorithm calibrates is exact: the matrix is the identity there, so the
 // likelihood splits, and a Dirichlet's renormalised part is independent of the rest.
-inline Problem make_problem(const std::vector<const Member*>& members,
-                            const std::vector<std::vector<double>>& counts, const std::vector<int>& causes,
-                            bool fixed, double shrinkage) {
+inline Problem make_problem(const std::vector<const Member*>& members, const std::vector<std::vector<double>>& counts,
+                            const std::vector<int>& causes, bool fixed, double shrinkage) {
   const int n = static_cast<int>(counts.front().size());
   Problem problem;
   problem.n_causes = static_cast<int>(causes.size());

@@ -20,12 +20,12 @@ enum class Method { automatic, importance, hmc };
 
 namespace sampling {
 
-constexpr int n_chains = 4;                        // chains of HMC, replicates of importance sampling
-constexpr long long default_budget = 20000000;     // density evaluations, or proposals
+constexpr int n_chains = 4;                     // chains of HMC, replicates of importance sampling
+constexpr long long default_budget = 20000000;  // density evaluations, or proposals
 constexpr double rhat_limit = 1.01;
-constexpr double tail_share = 0.4;                 // of the effective draws asked for that tails must reach
-constexpr double least_efficiency = 0.04;          // of importance sampling: below it HMC is quicker
-constexpr double hopeless_rhat = 1.05;             // above it after `patience` times the draws asked for: give up
+constexpr double tail_share = 0.4;         // of the effective draws asked for that tails must reach
+constexpr double least_efficiency = 0.04;  // of importance sampling: below it HMC is quicker
+constexpr double hopeless_rhat = 1.05;     // above it after `patience` times the draws asked for: give up
 constexpr int patience = 4;
 
 using Pool = std::vector<std::vector<double>>;  // draws of p before thinning, by chain: iterations x C
@@ -122,6 +122,7 @@ inline Fit sample_hmc(const Problem& problem, const Work& work, const Key& key, 
   fit.evaluations = chains.evaluations();
   fit.divergences = chains.divergences();
   fit.p = thin(pool, c, work.draws);
+  fit.distinct_draws = std::min(work.draws, static_cast<int>(pool.size() * pool.front().size()) / c);
   return fit;
 }
 
@@ -136,8 +137,7 @@ inline Pool resample_replicates(const std::vector<WeightedDraws>& replicates, Rn
 
 // Independent replicates of importance sampling for one algorithm. The pilot (4 x 500 proposals) and every later
 // round can end it, unconverged and without draws, where it keeps too little.
-inline Fit sample_exact(const Problem& problem, const Work& work, const Key& key,
-                        const std::function<void()>& heartbeat) {
+inline Fit sample_exact(const Problem& problem, const Work& work, const Key& key, const std::function<void()>& heartbeat) {
   constexpr int round = 500;
   ExactSampler sampler(problem);
   std::vector<WeightedDraws> replicates(n_chains);
@@ -166,7 +166,11 @@ inline Fit sample_exact(const Problem& problem, const Work& work, const Key& key
     fit.converged = reached(fit, work);
     target = 1.2 * effective;
   }
-  if (fit.converged) fit.p = resampled(pooled(replicates), work.draws, rng);
+  if (!fit.converged) return fit;
+  const WeightedDraws all = pooled(replicates);
+  std::vector<std::size_t> chosen = resample(all.log_weight, work.draws, rng);
+  fit.p = at_indices(all, chosen);
+  fit.distinct_draws = static_cast<int>(std::unique(chosen.begin(), chosen.end()) - chosen.begin());
   return fit;
 }
 
@@ -191,8 +195,8 @@ inline void check_draws(const Fit& fit) {
   }
 }
 
-inline Fit choose_and_sample(const Problem& problem, const Work& work, const Key& key,
-                             const std::function<void()>& heartbeat, Method method) {
+inline Fit choose_and_sample(const Problem& problem, const Work& work, const Key& key, const std::function<void()>& heartbeat,
+                             Method method) {
   std::string why = std::to_string(problem.algorithms.size()) + " algorithms";
   char share[80] = "";
   if (problem.algorithms.size() == 1 && method != Method::hmc) {

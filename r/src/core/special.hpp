@@ -37,8 +37,7 @@ inline double digamma(double x) {
     x += 1;
   }
   const double u = 1 / (x * x);
-  const double series =
-      u * (1.0 / 12 - u * (1.0 / 120 - u * (1.0 / 252 - u * (1.0 / 240 - u * (1.0 / 132)))));
+  const double series = u * (1.0 / 12 - u * (1.0 / 120 - u * (1.0 / 252 - u * (1.0 / 240 - u * (1.0 / 132)))));
   return shift + log_of(x) - 0.5 / x - series;
 }
 
@@ -49,8 +48,7 @@ inline double trigamma(double x) {
     x += 1;
   }
   const double u = 1 / (x * x);
-  const double series =
-      u * (1.0 / 6 - u * (1.0 / 30 - u * (1.0 / 42 - u * (1.0 / 30 - u * (5.0 / 66)))));
+  const double series = u * (1.0 / 6 - u * (1.0 / 30 - u * (1.0 / 42 - u * (1.0 / 30 - u * (5.0 / 66)))));
   return shift + 1 / x + 0.5 * u + series / x;
 }
 
@@ -65,8 +63,8 @@ inline double log_beta(double a, double b) {
   const double tail = detail::stirling_tail(b) - detail::stirling_tail(a + b);
   if (a < 10) return log_gamma(a) + (b - 0.5) * -log1p_of(a / b) - a * log_of(a + b) + a + tail;
   const double half_log_two_pi = 0.91893853320467274178;
-  return (a - 0.5) * log_of(a / (a + b)) - b * log1p_of(a / b) - 0.5 * log_of(b) + half_log_two_pi +
-         detail::stirling_tail(a) + tail;
+  return (a - 0.5) * log_of(a / (a + b)) - b * log1p_of(a / b) - 0.5 * log_of(b) + half_log_two_pi + detail::stirling_tail(a) +
+         tail;
 }
 
 }  // namespace vacal

@@ -43,7 +43,7 @@ struct Stopped : std::exception {
 enum class Flag : int { no = 0, yes = 1, missing = -1 };
 inline Flag flag(bool x) { return x ? Flag::yes : Flag::no; }
 
-struct Estimate {  // of one fit: an algorithm's or the ensemble's; vectors run over all C causes
+struct Estimate {                    // of one fit: an algorithm's or the ensemble's; vectors run over all C causes
   std::string status = "no_result";  // calibrated | not_calibrated | no_result | failed
   std::string reason;                // why not calibrated, no result or failed
   double deaths = 0;
@@ -159,9 +159,7 @@ inline std::vector<double> redistribute(const std::vector<double>& counts, const
   return out;
 }
 
-inline const char* reason_of(Left l) {
-  return l == Left::asked_for ? "asked_for" : l == Left::learned ? "learned" : "";
-}
+inline const char* reason_of(Left l) { return l == Left::asked_for ? "asked_for" : l == Left::learned ? "learned" : ""; }
 
 inline std::vector<std::string> cause_reasons(const AlgorithmModel& model) {
   std::vector<std::string> out;
@@ -184,8 +182,8 @@ inline std::vector<std::string> joint_reasons(const std::vector<const AlgorithmM
 }
 
 inline void fit_estimate(Estimate& e, const std::string& name, const Stratum& stratum, const Problem& problem,
-                         const std::vector<int>& causes, const std::vector<std::string>& reasons,
-                         const Settings& settings, const std::function<void()>& heartbeat) {
+                         const std::vector<int>& causes, const std::vector<std::string>& reasons, const Settings& settings,
+                         const std::function<void()>& heartbeat) {
   try {
     e.fit = sample(problem, settings.work, {settings.seed, hash_text(stratum.name), hash_text(name)}, heartbeat);
     e.sampled = true;
@@ -208,9 +206,8 @@ inline void fit_estimate(Estimate& e, const std::string& name, const Stratum& st
 
 inline bool is_stalled(const Member& m) { return m.lambda >= 99; }  // hundredths: 0.99 and above
 
-inline Estimate estimate_algorithm(const AlgorithmModel& model, const Member& member, const Stratum& stratum,
-                                   std::size_t k, const Settings& settings,
-                                   const std::function<void()>& heartbeat) {
+inline Estimate estimate_algorithm(const AlgorithmModel& model, const Member& member, const Stratum& stratum, std::size_t k,
+                                   const Settings& settings, const std::function<void()>& heartbeat) {
   Estimate e = blank_estimate(stratum.counts[k], settings.quantiles.size());
   e.lambda = member.lambda;
   if (member.standing == Standing::no_deaths) {
@@ -241,8 +238,7 @@ struct Ensemble {
   std::vector<char> calibrated;  // by at least one member
 };
 
-inline Ensemble gather(const std::vector<AlgorithmModel>& models, const std::vector<Member>& members,
-                       const Stratum& stratum) {
+inline Ensemble gather(const std::vector<AlgorithmModel>& models, const std::vector<Member>& members, const Stratum& stratum) {
   const std::size_t n = stratum.counts.front().size();
   Ensemble out;
   out.pooled.assign(n, 0.0);
@@ -272,8 +268,7 @@ inline void name_unreliable(Estimate& e, const Ensemble& ensemble) {
 }
 
 inline Estimate estimate_ensemble(const std::vector<AlgorithmModel>& models, const std::vector<Member>& members,
-                                  const Stratum& stratum, const Settings& settings,
-                                  const std::function<void()>& heartbeat) {
+                                  const Stratum& stratum, const Settings& settings, const std::function<void()>& heartbeat) {
   const Ensemble ensemble = gather(models, members, stratum);
   Estimate e = blank_estimate(ensemble.pooled, settings.quantiles.size());
   if (ensemble.members.size() < 2) {
@@ -287,8 +282,7 @@ inline Estimate estimate_ensemble(const std::vector<AlgorithmModel>& models, con
     name_unreliable(e, ensemble);
     return e;
   }
-  const Problem problem =
-      make_problem(ensemble.members, ensemble.counts, causes, models.front().fixed, settings.shrinkage);
+  const Problem problem = make_problem(ensemble.members, ensemble.counts, causes, models.front().fixed, settings.shrinkage);
   fit_estimate(e, "ensemble", stratum, problem, causes, reasons, settings, heartbeat);
   if (e.status != "calibrated") return e;
   name_unreliable(e, ensemble);
@@ -299,8 +293,7 @@ inline Estimate estimate_ensemble(const std::vector<AlgorithmModel>& models, con
 
 // Causes on which algorithms disagree: among those that calibrate the cause, two 95% intervals do not overlap,
 // or the ensemble's mean lies in none of them. `ensemble` may be null.
-inline std::vector<char> disagreements(const std::vector<const Estimate*>& algorithms, const Estimate* ensemble,
-                                       std::size_t n) {
+inline std::vector<char> disagreements(const std::vector<const Estimate*>& algorithms, const Estimate* ensemble, std::size_t n) {
   std::vector<char> out(n, 0);
   for (std::size_t c = 0; c < n; ++c) {
     double highest_low = -1, lowest_high = 2;
@@ -319,18 +312,15 @@ inline std::vector<char> disagreements(const std::vector<const Estimate*>& algor
 }
 
 // All estimates of one stratum. `after_fit(k)` is called after fit k (the ensemble is the last).
-inline StratumResult estimate_stratum(const Stratum& stratum, const std::vector<AlgorithmModel>& models,
-                                      const Settings& settings,
-                                      const std::function<void(std::size_t)>& after_fit,
-                                      const std::function<void()>& heartbeat) {
+inline StratumResult estimate_stratum(const Stratum& stratum, const std::vector<AlgorithmModel>& models, const Settings& settings,
+                                      const std::function<void(std::size_t)>& after_fit, const std::function<void()>& heartbeat) {
   const std::size_t n_algorithms = models.size(), n = stratum.counts.front().size();
   StratumResult result;
   for (std::size_t k = 0; k < n_algorithms; ++k) {
     result.members.push_back(prepare_member(models[k], stratum.counts[k], settings.path_correction));
   }
   for (std::size_t k = 0; k < n_algorithms; ++k) {
-    result.estimates.push_back(
-        detail::estimate_algorithm(models[k], result.members[k], stratum, k, settings, heartbeat));
+    result.estimates.push_back(detail::estimate_algorithm(models[k], result.members[k], stratum, k, settings, heartbeat));
     after_fit(k);
   }
   if (settings.ensemble) {

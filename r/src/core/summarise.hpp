@@ -60,8 +60,7 @@ inline std::vector<double> round_to_total(const std::vector<double>& weights, do
   }
   std::vector<std::size_t> order(weights.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return remainder[a] > remainder[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return remainder[a] > remainder[b]; });
   for (std::size_t i = 0; left > 0.5 && i < order.size(); ++i, left -= 1) out[order[i]] += 1;
   return out;
 }

@@ -40,9 +40,10 @@ struct Key {
 };
 
 struct Fit {
-  std::vector<double> p;  // draws x C
-  double rhat = 0;        // largest over causes
-  double ess_bulk = 0;    // smallest over causes, on the scale of draws
+  std::vector<double> p;   // draws x C
+  int distinct_draws = 0;  // different draws of the sampler among them: where it has fewer, some stand several times
+  double rhat = 0;         // largest over causes
+  double ess_bulk = 0;     // smallest over causes, on the scale of draws
   double ess_tail = 0;
   std::string sampler;
   std::string reason;  // why this sampler
@@ -65,7 +66,8 @@ struct Defect : std::runtime_error {
 
 inline void refuse_many_causes(int n) {
   if (n <= most_causes) return;
-  throw SamplingError("a problem takes at most " + std::to_string(most_causes) + " causes, not " + std::to_string(n) + ": merge some");
+  throw SamplingError("a problem takes at most " + std::to_string(most_causes) + " causes, not " + std::to_string(n) +
+                      ": merge some");
 }
 
 }  // namespace vacal

@@ -274,6 +274,18 @@ test_that("a caller outside of R is told how each joint fit went, one line a fit
   expect_match(told, "^info a: all strata in one fit, R-hat .* effective draws")
 })
 
+test_that("distinct draws are those of the sampler among the stored ones", {
+  distinct <- function(...) run(some_counts()[1:2, , , drop = FALSE], ...)
+  r <- distinct(draws = 1000, effective_draws = 100)
+  exact <- r$fits$sampler == "importance"
+  expect_true(any(exact) && any(!exact))
+  different <- apply(r$draws, 1, function(draws) nrow(unique(draws)))
+  expect_identical(r$fits$distinct_draws[exact], different[exact])
+  expect_identical(r$fits$distinct_draws[!exact], rep(1000L, sum(!exact)))
+  none <- run(some_counts() * 0)
+  expect_true(all(is.na(none$fits$distinct_draws)))
+})
+
 test_that("the reported effective size is never more than the draws that the summaries rest on", {
   alphas <- list(a = synthetic_alpha(seed = 1), b = synthetic_alpha(seed = 2))
   counts <- counts_of(a = c(300, 250, 200, 150, 100), b = c(250, 250, 250, 150, 100))

@@ -153,6 +153,24 @@ test_that("a fit that falls short says so, and is published only where its chain
   expect_match(fit$joint_fits$reason, "R-hat")
 })
 
+# With so few transitions, and more draws than that, which must not pass for as many.
+test_that("draws that are stored several times are counted once", {
+  alphas <- list(a = synthetic_alpha(), b = synthetic_alpha(seed = 2))
+  fit <- function(draws) {
+    calibrate_joint(joint_counts(3, alphas = alphas), alphas, "prior", do_not_calibrate = list(a = "other", b = "other"),
+                    draws = draws, effective_draws = 100, keep_draws = TRUE)
+  }
+  few <- fit(200)
+  many <- fit(20000)
+  expect_identical(few$fits$distinct_draws[few$fits$status == "calibrated"],
+                   rep(200L, sum(few$fits$status == "calibrated")))
+  transitions <- many$joint_fits$transitions[match(many$fits$algorithm, many$joint_fits$algorithm)]
+  expect_true(all(transitions < 20000))
+  expect_identical(many$fits$distinct_draws, ifelse(many$fits$status == "calibrated", as.integer(transitions), NA_integer_))
+  different <- apply(many$draws, 1, function(draws) nrow(unique(draws)))
+  expect_true(all(different <= transitions))
+})
+
 test_that("what the joint model does not have is refused", {
   alphas <- list(a = synthetic_alpha())
   counts <- joint_counts(2, alphas = alphas)
@@ -175,7 +193,8 @@ test_that("progress tells how far a fit is and when it ends, changes no result, 
   expect_identical(told, run())
   lines <- vapply(seen, `[[`, "", 5)
   expect_identical(tail(seen, 1), list(list(NA_integer_, "a", 1L, 1L, NA_character_)))
-  expect_match(lines[-length(lines)], "^joint fit a, 3 strata: [0-9,]+ (of about [0-9,]+ )?transitions, R-hat 1\\.[0-9]{3}, effective size [0-9,]+ of 100$")
+  expect_match(lines[-length(lines)], paste0("^joint fit a, 3 strata: [0-9,]+ (of about [0-9,]+ )?transitions, ",
+                                             "R-hat 1\\.[0-9]{3}, effective size [0-9,]+ of 100$"))
   calls <- 0
   expect_error(run(progress = function(..., line) {
     calls <<- calls + 1

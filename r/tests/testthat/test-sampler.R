@@ -79,7 +79,8 @@ test_that("an algorithm without deaths changes nothing", {
 test_that("exactly as many draws as asked for are stored, also when more or fewer were needed", {
   for (n in c(1, 7, 4000)) {
     expect_identical(dim(sample_problem(rbind(a5), list(alpha5()), draws = n, effective_draws = 500)$p), c(as.integer(n), 5L))
-    expect_identical(dim(sample_problem(rbind(a5, a5), list(alpha5(), alpha5(2)), draws = n, effective_draws = 500)$p), c(as.integer(n), 5L))
+    fit <- sample_problem(rbind(a5, a5), list(alpha5(), alpha5(2)), draws = n, effective_draws = 500)
+    expect_identical(dim(fit$p), c(as.integer(n), 5L))
   }
 })
 

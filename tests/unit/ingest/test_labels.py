@@ -8,10 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.ingest_made import accounted, counts, csv, deaths, fields, of_file, problems_of, refused
+from support.ingest_made import (
+    accounted,
+    counts,
+    csv,
+    deaths,
+    fields,
+    of_file,
+    problems_of,
+    refused,
+    tabulated,
+)
 
 from tasks.errors import InputError
-from tasks.ingest import tabulate
 from tasks.request import CalibrationRequest, parse_request
 from tasks.run import prepare
 
@@ -88,7 +97,7 @@ def test_each_age_group_can_have_labels_of_its_own(tmp_path: Path) -> None:
         "neonate": {"P00-P96": "prematurity", "A00-B99": "sepsis_meningitis_inf"},
         "child": {"P00-P96": "nn_causes", "A09": "diarrhea"},
     }
-    found = tabulate(of_file(path, age_group={"column": "age"}, cause_labels=labels))
+    found = tabulated(of_file(path, age_group={"column": "age"}, cause_labels=labels))
     assert counts(found)["eava"] == {
         "prematurity": 1,
         "sepsis_meningitis_inf": 1,
@@ -134,7 +143,7 @@ def test_a_map_beside_a_study_map_is_refused() -> None:
 def test_an_unknown_target_is_refused_with_the_nearest_cause() -> None:
     request = parse_request(fields(cause_labels={"A00-B99": "sepsis"}))
     with pytest.raises(InputError, match=r"'A00-B99' is said to mean 'sepsis', which is no broad cause"):
-        tabulate(request)
+        tabulated(request)
 
 
 def test_what_is_no_code_of_a_range_stays_unknown(tmp_path: Path) -> None:
@@ -162,7 +171,7 @@ def test_names_of_the_who_2022_list_are_known_alone_and_after_their_code(tmp_pat
         4,Coronavirus disease (COVID-19)
         5,01.04 Diarrhoeal diseases""",
     )
-    assert counts(tabulate(of_file(path, age_group="child")))["eava"] == {
+    assert counts(tabulated(of_file(path, age_group="child")))["eava"] == {
         "pneumonia": 1, "other_infections": 2, "nn_causes": 1, "diarrhea": 1,
     }  # fmt: skip
 
@@ -178,7 +187,7 @@ BIRTHS = "ID,cause\n1,Fresh stillbirth\n2,macerated stillbirth\n3,ipre\n4,Other\
 
 
 def test_stillbirths_are_left_out_counted_and_named(tmp_path: Path) -> None:
-    found = tabulate(of_file(csv(tmp_path, BIRTHS)))
+    found = tabulated(of_file(csv(tmp_path, BIRTHS)))
     assert counts(found) == {"eava": {"ipre": 1, "other": 1}}
     assert accounted(found) == {("excluded", "stillbirth"): 3, ("used", ""): 2}
     assert deaths(found) == {"age_group=neonate/country=Mozambique": 2}  # a stillbirth is no death of it
@@ -186,13 +195,13 @@ def test_stillbirths_are_left_out_counted_and_named(tmp_path: Path) -> None:
 
 
 def test_stillbirths_count_as_other_where_the_request_says_so(tmp_path: Path) -> None:
-    found = tabulate(of_file(csv(tmp_path, BIRTHS), stillbirths="other"))
+    found = tabulated(of_file(csv(tmp_path, BIRTHS), stillbirths="other"))
     assert counts(found) == {"eava": {"ipre": 1, "other": 4}}
     assert deaths(found) == {"age_group=neonate/country=Mozambique": 5}
 
 
 def test_a_map_may_say_what_a_stillbirth_means(tmp_path: Path) -> None:
-    found = tabulate(of_file(csv(tmp_path, BIRTHS), cause_labels={"Fresh stillbirth": "ipre"}))
+    found = tabulated(of_file(csv(tmp_path, BIRTHS), cause_labels={"Fresh stillbirth": "ipre"}))
     assert counts(found) == {"eava": {"ipre": 2, "other": 1}}
 
 
@@ -204,6 +213,6 @@ def test_many_records_set_aside_are_the_first_note(tmp_path: Path) -> None:
     request = of_file(
         csv(tmp_path, f"ID,cause,age\n{rows}"), age_group={"column": "age"}, bad_records="reject"
     )
-    assert tabulate(request).notes[0] == (
+    assert tabulated(request).notes[0] == (
         "12 of 20 records (60%) are set aside and in no result: missing age group 12"
     )

@@ -98,7 +98,7 @@ def test_a_code_of_format_1_is_read_in_its_parts(code: str, reason: Reason) -> N
 
 def test_pages_exports_and_the_command_line_read_it(stored: Results, tmp_path: Path) -> None:
     for language in ("en", "fr", "pt"):
-        assert write_report(View(stored), language, None)
+        assert write_report(View(stored, language), None)
     document = json.loads(json_text(stored))
     places = [
         cause["reasons"] for unit in document["units"] for r in unit["results"] for cause in r["causes"]
