@@ -60,6 +60,7 @@ def pictures(results, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(nation, kind):
     first, second = (pictures(nation, kind)[0] for _ in range(2))
     assert first.svg() == second.svg()

@@ -30,6 +30,7 @@ def root(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "results") if place == "folder" else str(request.getfixturevalue("s3_root"))
 
 
+@pytest.mark.slow
 def test_writers_killed_anywhere_leave_no_half_run_and_their_runs_can_be_finished(
     root: str, place: str
 ) -> None:
@@ -68,6 +69,7 @@ def test_writers_killed_anywhere_leave_no_half_run_and_their_runs_can_be_finishe
     assert len(_dataset(root)) == len(runs) + 1
 
 
+@pytest.mark.slow
 def test_writers_killed_anywhere_while_they_replace_a_run_leave_it_or_the_new_one_whole(
     root: str, place: str
 ) -> None:
@@ -111,6 +113,7 @@ def test_writers_killed_anywhere_while_they_replace_a_run_leave_it_or_the_new_on
     assert set(write.Storage(root).files("runs")) == {f"runs/{run}/{name}" for run in runs for name in names}
 
 
+@pytest.mark.slow
 def test_two_writers_of_one_run_at_once_do_no_harm(root: str) -> None:
     script = [sys.executable, str(ROOT / "tests/support/killed_writer.py"), root]
     with watched(root):

@@ -119,6 +119,7 @@ def test_fractions_of_a_roll_up_sum_to_one() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.permutations(PLACES), st.lists(st.integers(0, len(PLACES)), max_size=4), st.integers(0, 2**31))
+@pytest.mark.slow
 def test_no_byte_depends_on_how_strata_are_dealt_into_chunks(
     order: list[dict[str, str]], cuts: list[int], seed: int
 ) -> None:

@@ -396,6 +396,7 @@ class TestAutomations:
         assert timedelta(seconds=3 * every) <= automations.HEARTBEAT_LOST
 
 
+@pytest.mark.slow
 class TestModes:
     @pytest.mark.parametrize(
         ("mode", "arguments"), [("run", ["x.yaml"]), ("submit", ["x.yaml"]), ("follow", ["moz"])]
