@@ -1,4 +1,5 @@
-# Processor seconds (those of a quiet machine) for 4,000 effective draws (bulk) of every result of a stratum: counts of the public COMSA-Mozambique data
+# Processor seconds (those of a quiet machine) for 4,000 effective draws (bulk) of every result of a stratum: counts of
+# the public COMSA-Mozambique data
 # (three algorithms, path correction on), the same fractions at 100,000 deaths, and the same posteriors in Stan.
 # Effective sizes are of the draws as they are stored, by the R package posterior. Called by script/bench engine.
 
@@ -71,12 +72,14 @@ time_engine <- function(case, matrices) {
     ensemble = dim(case$counts)[2] > 1, keep_draws = TRUE
   ))
   fits <- r$fits
-  ess <- function(f) sapply(seq_len(nrow(fits)), function(i) {
-    free <- r$estimates$status[r$estimates$algorithm == fits$algorithm[i]] == "calibrated"
-    worst_ess(r$draws[i, , ], free, f)
-  })
-  list(result = r, elapsed = seconds[["elapsed"]], seconds = sum(seconds[c("user.self", "sys.self")]), bulk = ess(posterior::ess_bulk),
-       tail = ess(posterior::ess_tail))
+  ess <- function(f) {
+    sapply(seq_len(nrow(fits)), function(i) {
+      free <- r$estimates$status[r$estimates$algorithm == fits$algorithm[i]] == "calibrated"
+      worst_ess(r$draws[i, , ], free, f)
+    })
+  }
+  list(result = r, elapsed = seconds[["elapsed"]], seconds = sum(seconds[c("user.self", "sys.self")]),
+       bulk = ess(posterior::ess_bulk), tail = ess(posterior::ess_tail))
 }
 
 # The problems behind a result: what the samplers saw of counts and matrices.
@@ -90,10 +93,12 @@ problems_of <- function(case, matrices, r) {
                !inside[a, ], FALSE, TRUE)$matrix
     matrix(m, n)
   }, simplify = FALSE)
-  one <- function(chosen, causes) list(
-    counts = counts[chosen, causes, drop = FALSE], matrices = lapply(prepared[chosen], function(m) m[causes, causes]),
-    calibrated = inside[chosen, causes, drop = FALSE], prior = rep(1, sum(causes))
-  )
+  one <- function(chosen, causes) {
+    list(
+      counts = counts[chosen, causes, drop = FALSE], matrices = lapply(prepared[chosen], function(m) m[causes, causes]),
+      calibrated = inside[chosen, causes, drop = FALSE], prior = rep(1, sum(causes))
+    )
+  }
   singles <- lapply(algorithms, function(a) one(a, inside[a, ]))
   if (length(algorithms) == 1) singles else c(singles, list(one(algorithms, colSums(inside) > 0)))
 }
@@ -137,6 +142,6 @@ rows <- lapply(cases, function(case) {
 })
 at <- match("--json", arguments)
 if (!is.na(at)) {
-  writeLines(jsonlite::toJSON(list(matrices = source_text, rows = rows), auto_unbox = TRUE, digits = 6, pretty = TRUE, na = "null"),
-             arguments[at + 1])
+  result <- list(matrices = source_text, rows = rows)
+  writeLines(jsonlite::toJSON(result, auto_unbox = TRUE, digits = 6, pretty = TRUE, na = "null"), arguments[at + 1])
 }

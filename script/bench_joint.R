@@ -12,7 +12,8 @@ data <- simulate_strata("model", settings$algorithms, settings$strata, deaths, n
 used <- system.time(fit <- vacal:::sample_joint(data$counts, data$alphas, draws = 1000, effective_draws = settings$effective,
                                                 threads = settings$threads))
 cat(sprintf(
-  "strata %d algorithms %d causes %d: %.1f s elapsed, %.1f s processor; R-hat %.4f, effective draws %.0f (nation) %.0f (worst stratum), %.0f evaluations, %d divergences; phi was %.1f\n",
+  paste("strata %d algorithms %d causes %d: %.1f s elapsed, %.1f s processor; R-hat %.4f, effective draws %.0f (nation)",
+        "%.0f (worst stratum), %.0f evaluations, %d divergences; phi was %.1f\n"),
   settings$strata, settings$algorithms, settings$causes, used[["elapsed"]], sum(used[1:2]), fit$rhat, fit$ess_bulk_nation,
   fit$ess_bulk_strata, fit$evaluations, fit$divergences, data$phi
 ))

@@ -14,7 +14,8 @@ whole_calibration <- function(calibrate, data, ...) {
                    keep_draws = TRUE, threads = settings$threads, ...)
   wanted <- if (length(data$alphas) > 1) "ensemble" else names(data$alphas)
   published <- is.null(fit$joint_fits) || fit$joint_fits$published[fit$joint_fits$algorithm == wanted]
-  list(p = aperm(fit$draws[fit$fits$algorithm == wanted, , , drop = FALSE], c(2, 1, 3)), rhat = max(fit$fits$rhat), published = published)
+  draws <- fit$draws[fit$fits$algorithm == wanted, , , drop = FALSE]
+  list(p = aperm(draws, c(2, 1, 3)), rhat = max(fit$fits$rhat), published = published)
 }
 
 independent_draws <- function(data) whole_calibration(calibrate_batch, data, effective_draws = 200)
@@ -71,7 +72,8 @@ summarise_study <- function(rows) {
     data.frame(
       truth = g$truth[1], K = g$algorithms[1], fit = g$fit[1], sets = nrow(g), not_published = sum(!g$published),
       nation = mean(kept$nation_covered), nation_se = error(kept$nation_covered), width = mean(kept$nation_width),
-      error = mean(kept$nation_error), bias = mean(kept$nation_bias), stratum = mean(kept$stratum_covered), stratum_se = error(kept$stratum_covered)
+      error = mean(kept$nation_error), bias = mean(kept$nation_bias), stratum = mean(kept$stratum_covered),
+      stratum_se = error(kept$stratum_covered)
     )
   }))
 }
@@ -122,7 +124,9 @@ draw_picture <- function(t, path) {
   invisible(dev.off())
 }
 
-if (settings$table == "") run_sets() else {
+if (settings$table == "") {
+  run_sets()
+} else {
   found <- summarise_study(read.csv(settings$table))
   print_table(found)
   if (settings$picture != "") draw_picture(found, settings$picture)

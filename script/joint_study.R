@@ -60,7 +60,9 @@ read_options <- function(defaults) {
   given <- commandArgs(trailingOnly = TRUE)
   while (length(given) > 0) {
     name <- sub("^--", "", given[1])
-    if (!name %in% names(defaults) || length(given) < 2) stop("options: ", paste0("--", names(defaults), " VALUE", collapse = ", "))
+    if (!name %in% names(defaults) || length(given) < 2) {
+      stop("options: ", paste0("--", names(defaults), " VALUE", collapse = ", "))
+    }
     defaults[[name]] <- if (is.numeric(defaults[[name]])) as.numeric(given[2]) else given[2]
     given <- given[-(1:2)]
   }

@@ -68,5 +68,6 @@ test_that("a call names what is wrong with its settings together with all else",
 })
 
 test_that("printed settings show each", {
-  expect_output(print(calibration_settings(seed = 7)), "matrix_sharing = \"per_stratum\".*seed = 7.*quantiles = c\\(0.025, 0.975\\)")
+  expect_output(print(calibration_settings(seed = 7)),
+                "matrix_sharing = \"per_stratum\".*seed = 7.*quantiles = c\\(0.025, 0.975\\)")
 })
