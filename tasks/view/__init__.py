@@ -18,8 +18,9 @@ from tasks.view.captions import (
     warnings,
 )
 from tasks.view.records import records_by
-from tasks.view.units import SHOWN, Result, Unit, disagrees, shown_verdict, trusts_interval
-from tasks.view.view import NO_INTERVAL, View
+from tasks.view.rows import trusts_interval
+from tasks.view.tables import NO_INTERVAL
+from tasks.view.view import SHOWN, Result, Unit, View, disagrees, shown_verdict
 
 __all__ = [
     "NO_INTERVAL",

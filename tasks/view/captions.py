@@ -8,8 +8,7 @@ from typing import Any
 
 from tasks.results import ENSEMBLE, MANY_SET_ASIDE, split_flags
 from tasks.terms import FLAGS, NOTHING
-from tasks.view.units import SHOWN, Result, Unit
-from tasks.view.view import View
+from tasks.view.view import SHOWN, Result, Unit, View
 
 
 def warning(view: View) -> tuple[str, str]:

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tasks.results import split_flags
+from tasks.verdict import TOO_NARROW
+
 
 class Row(Mapping[str, Any]):
     """One row: each cell is made when it is asked for, a missing value is None."""
@@ -62,3 +65,8 @@ def _compact(column: pa.ChunkedArray[Any]) -> Any:
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     return column.combine_chunks()
+
+
+def trusts_interval(row: Mapping[str, Any]) -> bool:
+    """Whether no flag of an estimate or a fit says that its interval is too narrow."""
+    return TOO_NARROW.isdisjoint(split_flags(row.get("flags") or ""))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from copy import copy
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,46 +12,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.results import ALL, ENSEMBLE, WITH_RESULT, Results
-from tasks.terms import AGE_GROUPS, Language, in_order, words
-from tasks.verdict import identity_columns
+from tasks.results import ALL, ENSEMBLE, split_flags
+from tasks.terms import AGE_GROUPS, MISSING, Language, in_order, words
+from tasks.verdict import reasons_in_words
 from tasks.view.names import unique_names
-from tasks.view.rows import Rows
-from tasks.view.units import Unit, trusts_interval
+from tasks.view.rows import Row, Rows, trusts_interval
+from tasks.view.tables import RunTables
 
-NO_INTERVAL = "*"
-"""Behind a share whose interval is known to be too narrow and therefore not shown."""
-_ESTIMATE = (
-    "level", "stratum", "algorithm", "cause", "deaths", "raw", "mean", "q025", "q975", "status", "flags",
-    "not_calibrated_reason", "calibrated_deaths", "estimated_deaths", "verdict", "verdict_codes",
-)  # fmt: skip
-_FIT = (
-    "stratum", "algorithm", "deaths", "deaths_received", "status", "reason", "lambda", "rhat", "ess_bulk",
-    "ess_tail", "sampler", "flags", "verdict", "verdict_codes",
-)  # fmt: skip
-_ROLLUP = ("level", "stratum", "algorithm", "weight", "ess_bulk", "flags", "verdict", "verdict_codes")
-_RECORDS = ("age_group", "algorithm", "disposition", "reason")
+SHOWN = ("publishable", "publishable_narrow", "with_caution", "mean_only", "do_not_publish")
+"""What a reader sees, from the best to the worst: the verdicts; that of an ensemble with nothing else
+against it; and the one for caution that is about an interval known to be much too narrow."""
 _AGES: dict[str, int] = {age_group: place for place, age_group in enumerate(AGE_GROUPS)}
 
 
-class View:
-    """The tables of a run by unit and algorithm, as far as pages and pictures show them, and the words."""
-
-    def __init__(self, results: Results, language: Language = "en") -> None:
-        self.results = results
-        self.say = words(language)
-        self.manifest = results.manifest
-        place = identity_columns(results.column_names("strata"))
-        self.columns = [name for name in place if name not in ("age_group", "country")]
-        self.estimates = self._table("csmf", _ESTIMATE, by=("level", "stratum", "algorithm"))
-        self.fits = self._table("strata", (*_FIT, *place), by=("stratum", "algorithm"))
-        self.rollups = (
-            self._table("rollups", (*_ROLLUP, *place), by=("level", "stratum", "algorithm"))
-            if self.has_table("rollups")
-            else None
-        )
-        self.algorithms = self._algorithms()
-        self._matrices: tuple[Unit, pa.Table] | None = None
+class View(RunTables):
+    """A run with its units, in one language."""
 
     def in_language(self, language: Language) -> View:
         """The same run in another language; the tables are shared."""
@@ -68,10 +43,6 @@ class View:
     def groups(self) -> list[tuple[str, str]]:
         """Age group and country of the units, each once."""
         return list(dict.fromkeys(unit.group for unit in self.units))
-
-    def has_table(self, name: str) -> bool:
-        """Whether the run has a table of that name."""
-        return any(file["path"] == f"{name}.parquet" for file in self.manifest["files"])
 
     @cached_property
     def units(self) -> list[Unit]:
@@ -101,84 +72,11 @@ class View:
         """The strata."""
         return [unit for unit in self.units if not unit.is_total]
 
-    def fit(self, unit: Unit, algorithm: str) -> Mapping[str, Any]:
-        """The row of `strata` or `rollups`; empty if the unit has no such result."""
-        if unit.is_total:
-            found = self.rollups.of(unit.level, unit.stratum, algorithm) if self.rollups else []
-        else:
-            found = self.fits.of(unit.stratum, algorithm)
-        return found[0] if found else {}
-
-    @property
-    def published_matrices(self) -> bool:
-        """Whether the run used the published matrices, and not made-up ones or a user's own."""
-        matrix = (self.manifest.get("request") or {}).get("matrix") or {}
-        return str(matrix.get("source", "inventory")) == "inventory"
-
-    def matrices(self, unit: Unit, algorithm: str) -> pd.DataFrame:
-        """Matrices of an algorithm: the published of age group and country, and those used in the stratum."""
-        if not self.has_table("matrices"):
-            return pd.DataFrame()
-        if self._matrices is None or self._matrices[0] != unit:  # of one unit: there may be millions of rows
-            group = (pc.field("age_group") == unit.age_group) & (pc.field("country") == unit.country)
-            wanted = group & ((pc.field("kind") == "published") | (pc.field("stratum") == unit.stratum))
-            names = ("algorithm", "kind", "champs_cause", "va_cause", "value")
-            self._matrices = unit, self.results.table("matrices", names, wanted)
-        return self._matrices[1].filter(pc.field("algorithm") == algorithm).to_pandas()
-
-    def quotable(self, row: Mapping[str, Any]) -> tuple[str, str]:
-        """Share and interval; of an interval that is too narrow it is said that it is not to be quoted."""
-        trusted = trusts_interval(row)
-        share, interval = self.say.estimate(row["mean"], row["q025"], row["q975"], trusted=trusted)
-        return share, interval if trusted or not interval else self.say("report.interval_invalid")
-
-    def quoted(self, row: Mapping[str, Any]) -> str:
-        """`44% (31-60)`: an estimate with its interval, as one quotes it; a dash where there is none."""
-        share, interval = self.quotable(row)
-        return share + (f" ({interval})" if interval else "")
-
-    def marked(self, row: Mapping[str, Any]) -> str:
-        """The same where room is short: NO_INTERVAL in place of an interval that is too narrow."""
-        if trusts_interval(row) or row["q025"] is None:
-            return self.quoted(row)
-        return self.quotable(row)[0] + NO_INTERVAL
-
     def causes(self, units: Iterable[Unit]) -> list[str]:
         """All causes of the units, in order."""
         strata = pa.array({unit.stratum for unit in units}, pa.string())
         rows = self.estimates.table.filter(pc.field("stratum").isin(strata))
         return in_order(rows["cause"].unique().to_pylist())
-
-    @cached_property
-    def records(self) -> pd.DataFrame:
-        """Records by age group, algorithm, disposition and reason, over all strata."""
-        rows = self.results.table("records", (*_RECORDS, "records"))
-        sums = rows.group_by(list(_RECORDS), use_threads=False).aggregate([("records", "sum")])
-        return sums.rename_columns({"records_sum": "records"}).to_pandas()
-
-    @property
-    def missing(self) -> pa.Table:
-        """The fits without a result."""
-        return self.fits.table.filter(~pc.field("status").isin(WITH_RESULT))
-
-    def counts(self, column: str) -> Counter[str]:
-        """How many fits, roll-ups among them, have each text of `flags` or `verdict_codes`."""
-        tables = [rows.table for rows in (self.fits, self.rollups) if rows is not None]
-        pairs = (pair for table in tables for pair in table[column].value_counts().to_pylist())
-        found: Counter[str] = Counter()
-        for pair in pairs:
-            found[pair["values"]] += pair["counts"]
-        return found
-
-    def _table(self, name: str, columns: Sequence[str], by: Sequence[str]) -> Rows:
-        return Rows(self.results.table(name, columns, compact=True), by)
-
-    def _algorithms(self) -> list[str]:
-        """The request's algorithms in its order, then what else the tables hold, the ensemble last."""
-        there = self.estimates.table["algorithm"].unique().to_pylist()
-        asked = [str(name) for name in (self.manifest.get("request") or {}).get("algorithms", ())]
-        own = [name for name in dict.fromkeys([*asked, *there]) if name in there and name != ENSEMBLE]
-        return [*own, *([ENSEMBLE] if ENSEMBLE in there else [])]
 
     def _units(self, rows: Rows, deaths: str) -> list[Unit]:
         """The units of fits or roll-ups, each once, in the order of the rows."""
@@ -198,3 +96,186 @@ class View:
             )
             for unit in units.to_dict("records")
         ]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A stratum, or a roll-up: what it is, how many deaths were received in it, and its results."""
+
+    view: View = field(compare=False, repr=False)
+    level: str
+    stratum: str
+    age_group: str
+    country: str
+    values: dict[str, str] = field(hash=False)
+    deaths: float = 0.0
+
+    @property
+    def is_total(self) -> bool:
+        """Whether it is a roll-up."""
+        return self.level != "stratum"
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """Its age group and country."""
+        return self.age_group, self.country
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Its values of the strata columns over which it is no total."""
+        return tuple(value for value in self.values.values() if value != ALL)
+
+    @property
+    def place(self) -> str:
+        """The unit without its age group, as in `Mozambique, Nampula, 2023`."""
+        return ", ".join([self.view.say.country(self.country), *self._within])
+
+    @property
+    def name(self) -> str:
+        """The unit within its country and age group, as in `Nampula, 2023`; the country of the whole."""
+        return ", ".join(self._within) or self.view.say.country(self.country)
+
+    @property
+    def _within(self) -> tuple[str, ...]:
+        missing = self.view.say("report.missing")
+        return tuple(missing if value == MISSING else value for value in self.differing)
+
+    @property
+    def label(self) -> str:
+        """The unit as a person names it, as in `Mozambique, Nampula, 2023: Neonates (0-27 days)`."""
+        say = self.view.say
+        return say.pair(self.place, say.or_plain(f"age_groups.{self.age_group}"))
+
+    @property
+    def short(self) -> str:
+        """The same where room is short, as in `Nampula, 2023: neonates`."""
+        say = self.view.say
+        return say.pair(self.name, say.or_plain(f"age_groups_short.{self.age_group}"))
+
+    def result(self, algorithm: str) -> Result:
+        """Its result by an algorithm or the ensemble, which may be without rows."""
+        return Result(self, algorithm)
+
+    @property
+    def results(self) -> list[Result]:
+        """Its results that have a row in the table `strata` or `rollups`, failed ones among them."""
+        return [result for result in self._all if result.fit]
+
+    @property
+    def estimated(self) -> list[Result]:
+        """Its results that have rows in the table `csmf`."""
+        return [result for result in self._all if result.rows]
+
+    @property
+    def fitted(self) -> list[Result]:
+        """Its results that hold an estimate, calibrated or not, the ensemble last."""
+        return [result for result in self._all if result.has_estimate]
+
+    @property
+    def main(self) -> Result | None:
+        """Its main result: the ensemble, else the first algorithm of the request that has an estimate."""
+        fitted = self.fitted
+        ensemble = (result for result in fitted if result.is_ensemble)
+        return next(ensemble, fitted[0] if fitted else None)
+
+    @property
+    def verdict(self) -> str:
+        """Verdict of its main result; `do_not_publish` where there is none."""
+        main = self.main
+        return main.verdict if main else "do_not_publish"
+
+    @property
+    def shown(self) -> str:
+        """The verdict of its main result as readers see it: one of SHOWN."""
+        main = self.main
+        return main.shown if main else shown_verdict({})
+
+    @property
+    def _all(self) -> list[Result]:
+        return [Result(self, algorithm) for algorithm in self.view.algorithms]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one algorithm, or the ensemble, gave for one unit."""
+
+    unit: Unit
+    algorithm: str
+
+    @property
+    def view(self) -> View:
+        """The run."""
+        return self.unit.view
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it is the ensemble's."""
+        return self.algorithm == ENSEMBLE
+
+    @property
+    def name(self) -> str:
+        """The algorithm as a person names it."""
+        return self.view.say.algorithm(self.algorithm)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The estimates, one per cause, in order; empty if there are none."""
+        by_cause = {row["cause"]: row for row in self._estimates}
+        return [by_cause[cause] for cause in in_order(by_cause)]
+
+    @cached_property
+    def fit(self) -> Mapping[str, Any]:
+        """The row of `strata` or `rollups`; empty if the unit has no such result."""
+        return self.view.fit(self.unit.level, self.unit.stratum, self.algorithm)
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether there is an estimate, calibrated or not."""
+        return any(row["status"] != "no_result" for row in self._estimates)
+
+    @property
+    def verdict(self) -> str:
+        """Verdict of the result as a whole."""
+        return self.fit.get("verdict") or "do_not_publish"
+
+    @property
+    def shown(self) -> str:
+        """The verdict as its reader sees it: one of SHOWN."""
+        return shown_verdict(self.fit)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether no flag says that its intervals are too narrow."""
+        return trusts_interval(self.fit)
+
+    @property
+    def codes(self) -> str:
+        """The cell `verdict_codes`; empty where nothing speaks against the result."""
+        return self.fit.get("verdict_codes") or ""
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not publishable, in sentences."""
+        return reasons_in_words(self.codes, self.view.say)
+
+    def matrices(self) -> pd.DataFrame:
+        """Its matrices: those published for age group and country, and those used in the stratum."""
+        return self.view.matrices(*self.unit.group, self.unit.stratum, self.algorithm)
+
+    @property
+    def _estimates(self) -> list[Row]:
+        return self.view.estimates.of(self.unit.level, self.unit.stratum, self.algorithm)
+
+
+def shown_verdict(row: Mapping[str, Any]) -> str:
+    """The verdict of an estimate or a fit as its reader sees it: one of SHOWN."""
+    verdict = str(row.get("verdict") or "do_not_publish")
+    if verdict == "publishable" and row.get("algorithm") == ENSEMBLE:
+        return "publishable_narrow"
+    narrow = row.get("status") != "passed_through" and not trusts_interval(row)
+    return "mean_only" if verdict == "with_caution" and narrow else verdict
+
+
+def disagrees(row: Mapping[str, Any]) -> bool:
+    """Whether the algorithms contradict each other on the cause of this estimate."""
+    return "algorithms_disagree" in split_flags(row["flags"] or "")

@@ -19,7 +19,7 @@ from tasks.results.schema import ALL, TABLE_MEANING
 from tasks.terms.text import MISSING
 from tasks.terms.words import LANGUAGES, words
 from tasks.verdict.words import reasons_in_words
-from tasks.view.units import shown_verdict, trusts_interval
+from tasks.view.view import shown_verdict, trusts_interval
 
 PROVINCES = ("Nampula", "Tete")
 MAPPING = """

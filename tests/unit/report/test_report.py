@@ -21,8 +21,7 @@ from tasks.report.sections import disagreements
 from tasks.results.store import Results
 from tasks.storage import read_text
 from tasks.terms.words import LANGUAGES, Words, words
-from tasks.view.units import shown_verdict, trusts_interval
-from tasks.view.view import View
+from tasks.view.view import View, shown_verdict, trusts_interval
 
 PROVINCES = ("Nampula", "Tete", "Gaza", "Sofala")
 NATION = Case(
