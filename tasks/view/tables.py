@@ -71,11 +71,8 @@ class RunTables:
         """Matrices of an algorithm: the published of age group and country, and those used in the stratum."""
         if not self.has_table("matrices"):
             return pd.DataFrame()
-        if self._matrices is None or self._matrices[0] != (
-            age_group,
-            country,
-            stratum,
-        ):  # of one unit: there may be millions of rows
+        unit = (age_group, country, stratum)
+        if self._matrices is None or self._matrices[0] != unit:  # of one unit: there may be millions of rows
             group = (pc.field("age_group") == age_group) & (pc.field("country") == country)
             wanted = group & ((pc.field("kind") == "published") | (pc.field("stratum") == stratum))
             names = ("algorithm", "kind", "champs_cause", "va_cause", "value")
