@@ -18,8 +18,7 @@ writable::doubles to_r(const std::vector<double>& x) { return writable::doubles(
 
 vacal::Key read_key(const cpp11::list& key) {
   return {static_cast<std::uint64_t>(cpp11::as_cpp<double>(key["seed"])),
-          vacal::hash_text(cpp11::as_cpp<std::string>(key["stratum"])),
-          vacal::hash_text(cpp11::as_cpp<std::string>(key["fit"]))};
+          vacal::hash_text(cpp11::as_cpp<std::string>(key["stratum"])), vacal::hash_text(cpp11::as_cpp<std::string>(key["fit"]))};
 }
 
 // counts: algorithms x causes; matrices: causes x causes each, Dirichlet parameters or rates; fixed: one per algorithm;
@@ -67,10 +66,15 @@ cpp11::writable::list sample_country_(cpp11::list problem, cpp11::strings algori
   w.effective_draws = cpp11::as_cpp<double>(work["effective_draws"]);
   w.budget = static_cast<long long>(cpp11::as_cpp<double>(work["budget"]));
   const vacal::Key own = read_key(key);
-  const vacal::common::CountryFit f = vacal::common::sample_country(read_country(problem), w, algorithm_keys(own, algorithms), own,
-                                                                    [] { cpp11::check_user_interrupt(); });
-  return {"matrices"_nm = to_r(f.m), "p"_nm = to_r(f.fit.p), "rhat"_nm = f.fit.rhat, "ess_bulk"_nm = f.fit.ess_bulk,
-          "ess_tail"_nm = f.fit.ess_tail, "converged"_nm = f.fit.converged, "evaluations"_nm = static_cast<double>(f.fit.evaluations)};
+  const vacal::common::CountryFit f = vacal::common::sample_country(read_country(problem), w, algorithm_keys(own, algorithms),
+                                                                    own, [] { cpp11::check_user_interrupt(); });
+  return {"matrices"_nm = to_r(f.m),
+          "p"_nm = to_r(f.fit.p),
+          "rhat"_nm = f.fit.rhat,
+          "ess_bulk"_nm = f.fit.ess_bulk,
+          "ess_tail"_nm = f.fit.ess_tail,
+          "converged"_nm = f.fit.converged,
+          "evaluations"_nm = static_cast<double>(f.fit.evaluations)};
 }
 
 // matrices: draws x algorithms x causes x VA causes, row-major, as is centres: strata x draws x causes; counts: strata x
@@ -80,7 +84,8 @@ cpp11::writable::list sample_common_(cpp11::doubles matrices, cpp11::doubles cou
   const int draws = cpp11::as_cpp<int>(shape["draws"]), k = cpp11::as_cpp<int>(shape["algorithms"]);
   const int n = cpp11::as_cpp<int>(shape["causes"]);
   const cpp11::doubles inner(shape["inner"]);
-  const vacal::common::InnerWork work{static_cast<int>(inner[0]), static_cast<int>(inner[1]), static_cast<int>(inner[2]), inner[3], inner[4]};
+  const vacal::common::InnerWork work{static_cast<int>(inner[0]), static_cast<int>(inner[1]), static_cast<int>(inner[2]),
+                                      inner[3], inner[4]};
   const std::vector<double> m(matrices.begin(), matrices.end());
   const vacal::common::MatrixDraws common(m.data(), draws, k, n);
   vacal::Key own = read_key(key);

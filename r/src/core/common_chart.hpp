@@ -368,9 +368,7 @@ class Chart {
     return t;
   }
 
-  static bool any(const LaneMask& mask) {
-    return is_on(mask, 0) || is_on(mask, 1) || is_on(mask, 2) || is_on(mask, 3);
-  }
+  static bool any(const LaneMask& mask) { return is_on(mask, 0) || is_on(mask, 1) || is_on(mask, 2) || is_on(mask, 3); }
 
   int c_, k_;
   const Lanes* m_ = nullptr;

@@ -49,9 +49,9 @@ class MatrixDraws {
 struct InnerWork {
   int first = 8;
   int rounds = 8;
-  int leaps = 3;         // of a trajectory
-  double length = 0.6;   // of a leap, in units of the distribution's scale
-  double degrees = 16;   // of freedom of independence proposals
+  int leaps = 3;        // of a trajectory
+  double length = 0.6;  // of a leap, in units of the distribution's scale
+  double degrees = 16;  // of freedom of independence proposals
 };
 
 struct CommonFit {

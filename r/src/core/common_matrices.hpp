@@ -68,7 +68,8 @@ class NotedPosterior {
 };
 
 // Puts the matrices of algorithms with deaths among those of all; the others' are drawn from their distributions.
-inline std::vector<double> with_all(const std::vector<double>& drawn, std::vector<double> all, const Problem& problem, int draws) {
+inline std::vector<double> with_all(const std::vector<double>& drawn, std::vector<double> all, const Problem& problem,
+                                    int draws) {
   const std::size_t size = static_cast<std::size_t>(problem.n_causes) * problem.n_causes;
   const std::size_t k_total = problem.algorithms.size();
   std::size_t from = 0;

@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "common_draws.hpp"
 #include "common_chart.hpp"
+#include "common_draws.hpp"
 #include "rng.hpp"
 #include "types.hpp"
 
@@ -239,7 +239,8 @@ class HalfWay {
 // One draw of p for each draw of the matrices and of the prior. Random numbers are keyed by (seed, stratum, fit, draw),
 // and draws do not see each other.
 template <int Width>
-CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const double* prior, const InnerWork& work, const Key& key) {
+CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const double* prior, const InnerWork& work,
+                     const Key& key) {
   constexpr std::uint64_t stream = 0x636F6D6D6F6E0000ULL;
   const int n = matrices.causes();
   InnerChains<Width> chains(n, matrices.algorithms(), work);
@@ -306,8 +307,8 @@ inline CommonFit draw_prior(const MatrixDraws& matrices, const double* prior, co
 }
 
 // One draw of p for each of the matrices' draws; counts: algorithms x causes; prior: draws x causes.
-inline CommonFit sample_common(const MatrixDraws& matrices, const std::vector<double>& counts,
-                               const std::vector<double>& prior, const InnerWork& work, const Key& key) {
+inline CommonFit sample_common(const MatrixDraws& matrices, const std::vector<double>& counts, const std::vector<double>& prior,
+                               const InnerWork& work, const Key& key) {
   if (std::all_of(counts.begin(), counts.end(), [](double a) { return a == 0; })) {
     return draw_prior(matrices, prior.data(), key);
   }
