@@ -32,6 +32,12 @@ class Plan:
     members: pa.Table
     groups: pa.Table
 
+    @property
+    def share_elsewhere(self) -> float:
+        """Largest share of a roll-up's weight that belongs to places which the data do not have."""
+        shares = self.members.group_by(["level", "group"]).aggregate([("share", "sum")])["share_sum"]
+        return max((1 - share for share in shares.to_pylist()), default=0.0)
+
     def only(self, strata: Iterable[str]) -> Plan:
         """The part of the plan that these strata need."""
         members = self.members.filter(pc.is_in(self.members["stratum"], pa.array(list(strata), pa.string())))

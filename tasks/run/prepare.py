@@ -25,6 +25,8 @@ from tasks.verdict import unplaced_shares
 _STANDARD_CAUSES = ("illustrative", "inventory")
 """Sources of matrices whose causes are the standard ones."""
 
+_ROUNDING = 1e-9  # of a sum of shares
+
 
 def prepare(request: CalibrationRequest) -> Job:
     """Read the inventory, the input and the boundaries, and deal the strata into chunks.
@@ -42,6 +44,12 @@ def prepare(request: CalibrationRequest) -> Job:
     run = _run_id(request, inventory, tabulation, weights, engine)
     plan = rollups.plan(tabulation.strata, columns, request.levels, weights) if request.levels else None
     give_back()
+    if weights is not None and plan and plan.share_elsewhere > _ROUNDING:
+        note = (
+            f"roll_up_weights: up to {plan.share_elsewhere:.1%} of a roll-up's weight belongs to places that "
+            "the input does not have; is a row of the weights a total?"
+        )
+        tabulation = replace(tabulation, notes=[*tabulation.notes, note])
     causes = max((len(chunk.batch.causes) for chunk in chunks), default=0)
     pairs = _compared_pairs(plan, request, causes) if plan and request.contrasts else []
     work = Work(

@@ -267,6 +267,13 @@ class TestWeights:
             or (found.startswith(f"roll_up_weights: {problem}"))
         )
 
+    def test_weights_of_places_that_the_input_does_not_have_are_noted(self, case: Case) -> None:
+        uri = case.file("a.csv", deaths_by_province())
+        case.file("w.csv", "Province,Deaths\nGaza,30\nTete,20\nTotal,50\n")
+        given = {"columns": {"strata": ["province"]}, "roll_ups": [[]], "matrix_sharing": "per_stratum"}
+        notes = case.check(uri, "counts", roll_up_weights="w.csv", **given).notes
+        assert any("roll_up_weights: up to 50.0% of a roll-up's weight belongs to places" in n for n in notes)
+
 
 class TestFilesOfTheWrongKind:
     @pytest.mark.parametrize(
