@@ -1,6 +1,7 @@
 # Processor seconds of a child stratum (public COMSA-Mozambique counts, three algorithms and ensemble) by common matrix draws,
 # and by separate fits of as many effective draws, in turn in one run; matrices drawn before, as all strata share them.
-#   R_LIBS=.venv/r-library Rscript script/bench_common.R [--draws 1000] [--rounds 5] [--deaths 0]     deaths: fractions at that size; path: correction of separate fits
+#   R_LIBS=.venv/r-library Rscript script/bench_common.R [--draws 1000] [--rounds 5] [--deaths 0]     deaths: fractions at
+#   that size; path: correction of separate fits
 
 source("script/joint_study.R")
 settings <- read_options(list(draws = 1000, rounds = 5, deaths = 0, path = 1))
@@ -21,13 +22,15 @@ matrices <- if (file.exists(file)) {
 counts <- array(rows, c(1, dim(rows)), list("all", rownames(rows), causes))
 seconds <- function(code) sum(system.time(code)[c("user.self", "sys.self")])
 separate <- function() {
-  calibrate_batch(counts, matrices, "prior", do_not_calibrate = lapply(matrices, function(m) "other"), path_correction = settings$path == 1, shrinkage = 0,
+  calibrate_batch(counts, matrices, "prior", do_not_calibrate = lapply(matrices, function(m) "other"),
+                  path_correction = settings$path == 1, shrinkage = 0,
                   draws = settings$draws, effective_draws = settings$draws)
 }
 inside <- separate()$calibrated_causes
 block <- function(k) {
   at <- if (length(k) > 1) colSums(inside) > 0 else inside[k, ]
-  list(counts = counts[, k, at, drop = FALSE], m = vacal:::draw_matrices(lapply(matrices[k], function(m) m[at, at]), settings$draws,
+  list(counts = counts[, k, at, drop = FALSE],
+       m = vacal:::draw_matrices(lapply(matrices[k], function(m) m[at, at]), settings$draws,
                                                                        calibrated = inside[k, at, drop = FALSE]))
 }
 blocks <- lapply(list(1, 2, 3, 1:3), block)
@@ -38,5 +41,6 @@ centres <- lapply(blocks, function(b) {
 common <- function() Map(function(b, prior) vacal:::sample_common(b$m, b$counts, prior), blocks, centres)
 times <- t(replicate(settings$rounds, c(separate = seconds(separate()), common = seconds(fits <<- common()))))
 print(times)
-cat(sprintf("median: separate %.3f s, common %.3f s, ratio %.2f; correlation of the inner chains %s\n", median(times[, 1]), median(times[, 2]),
-            median(times[, 2]) / median(times[, 1]), paste(sprintf("%.2f", vapply(fits, `[[`, 0, "correlation")), collapse = " ")))
+cat(sprintf("median: separate %.3f s, common %.3f s, ratio %.2f; correlation of the inner chains %s\n", median(times[, 1]),
+            median(times[, 2]), median(times[, 2]) / median(times[, 1]),
+            paste(sprintf("%.2f", vapply(fits, `[[`, 0, "correlation")), collapse = " ")))

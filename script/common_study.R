@@ -2,10 +2,13 @@
 # Every data set is one row a way of fitting and level in a CSV file; those that are there are not computed again.
 
 source("script/joint_study.R")
-for (name in c("common_baseline", "common_strata", "strata_centres", "learn_concentration")) assign(name, getFromNamespace(name, "vacal"))
+for (name in c("common_baseline", "common_strata", "strata_centres", "learn_concentration")) {
+  assign(name, getFromNamespace(name, "vacal"))
+}
 
 settings <- read_options(list(
-  truth = "", algorithms = 0, size = "", totals = "", sets = 20, first = 1, draws = 300, out = "common-study.csv", table = "", by = "cells"
+  truth = "", algorithms = 0, size = "", totals = "", sets = 20, first = 1, draws = 300, out = "common-study.csv",
+  table = "", by = "cells"
 ))
 
 n_provinces <- 5
@@ -150,7 +153,8 @@ run_sets <- function() {
     for (i in seq_len(nrow(all))) {
       cell <- all[i, ]
       done <- if (file.exists(settings$out)) read.csv(settings$out, colClasses = c(size = "character")) else NULL
-      if (any(done$truth == cell$truth & done$algorithms == cell$algorithms & done$size == cell$size & done$totals == cell$totals & done$set == set)) next
+      same <- done$truth == cell$truth & done$algorithms == cell$algorithms & done$size == cell$size
+      if (any(same & done$totals == cell$totals & done$set == set)) next
       data <- simulate(cell$truth, cell$algorithms, cell$size, cell$totals, set)
       rows <- cbind(cell, set = set, fit_ways(cell$truth, data, set), row.names = NULL)
       number <- vapply(rows, is.double, NA)
@@ -161,25 +165,37 @@ run_sets <- function() {
   }
 }
 
+summary_of <- function(g, by) {
+  figures <- data.frame(
+    sets = nrow(g), covered = mean(g$covered), se = sd(g$covered) / sqrt(nrow(g)),
+    leading = mean(g$leading), rarest = mean(g$rarest), width = mean(g$width), error = mean(g$error),
+    bias = mean(g$leading_bias), false = mean(g$false_difference, na.rm = TRUE)
+  )
+  cbind(g[1, c(by, "level")], figures)
+}
+
 summarise <- function(rows, by) {
   groups <- split(rows, rows[c(by, "level")], drop = TRUE, lex.order = TRUE)
-  do.call(rbind, lapply(groups, function(g) cbind(g[1, c(by, "level")], data.frame(
-    sets = nrow(g), covered = mean(g$covered), se = sd(g$covered) / sqrt(nrow(g)), leading = mean(g$leading), rarest = mean(g$rarest),
-    width = mean(g$width), error = mean(g$error), bias = mean(g$leading_bias), false = mean(g$false_difference, na.rm = TRUE)
-  ))))
+  do.call(rbind, lapply(groups, summary_of, by))
 }
 
 print_table <- function(rows) {
-  by <- if (settings$by == "cells") c("totals", "truth", "algorithms", "size", "source", "weighed", "concentration") else strsplit(settings$by, ",")[[1]]
+  cells <- c("totals", "truth", "algorithms", "size", "source", "weighed", "concentration")
+  by <- if (settings$by == "cells") cells else strsplit(settings$by, ",")[[1]]
   t <- summarise(rows, by)
-  text <- cbind(t[by], level = t$level, sets = t$sets, held = sprintf("%.3f (%.3f)", t$covered, t$se), leading = sprintf("%.2f", t$leading),
-                rarest = sprintf("%.2f", t$rarest), width = sprintf("%.3f", t$width), error = sprintf("%.3f", t$error), bias = sprintf("%.3f", t$bias),
-                false = ifelse(is.nan(t$false), "", sprintf("%.2f", t$false)))
+  text <- cbind(
+    t[by], level = t$level, sets = t$sets, held = sprintf("%.3f (%.3f)", t$covered, t$se),
+    leading = sprintf("%.2f", t$leading), rarest = sprintf("%.2f", t$rarest), width = sprintf("%.3f", t$width),
+    error = sprintf("%.3f", t$error), bias = sprintf("%.3f", t$bias),
+    false = ifelse(is.nan(t$false), "", sprintf("%.2f", t$false))
+  )
   cat("| ", paste(names(text), collapse = " | "), " |\n|", strrep("---|", ncol(text)), "\n", sep = "")
   cat(paste0("| ", do.call(paste, c(lapply(text, as.character), sep = " | ")), " |\n"), sep = "")
 }
 
-if (settings$table == "") run_sets() else {
+if (settings$table == "") {
+  run_sets()
+} else {
   rows <- read.csv(settings$table, colClasses = c(size = "character"))
   for (name in c("truth", "size", "totals")) if (settings[[name]] != "") rows <- rows[rows[[name]] == settings[[name]], ]
   if (settings$algorithms > 0) rows <- rows[rows$algorithms == settings$algorithms, ]

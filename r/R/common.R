@@ -141,7 +141,9 @@ centre_of <- function(p0, p, r, units) {
   mixed(x / rowSums(x))
 }
 
-unit_counts <- function(counts, at, name) array(apply(counts[at, , , drop = FALSE], 2:3, sum), c(1, dim(counts)[-1]), list(name, NULL, NULL))
+unit_counts <- function(counts, at, name) {
+  array(apply(counts[at, , , drop = FALSE], 2:3, sum), c(1, dim(counts)[-1]), list(name, NULL, NULL))
+}
 
 # Fractions of every unit, from large to small; `without`: a stratum whose own counts are left out.
 add_units <- function(b, counts, units = names(b$units), without = NULL) {
@@ -190,7 +192,8 @@ learn_concentration <- function(b, counts, centres = strata_centres(b, counts), 
   centres <- centres[at, some, , drop = FALSE]
   counts <- weighed(b, counts[at, , , drop = FALSE])
   fits <- vapply(grid, function(multiple) {
-    fit <- sample_common(b$m[some, , , , drop = FALSE], counts, dim(counts)[3] * multiple * centres, b$fit, b$seed, c(12, 0, 3, 0.6, 16))
+    prior <- dim(counts)[3] * multiple * centres
+    fit <- sample_common(b$m[some, , , , drop = FALSE], counts, prior, b$fit, b$seed, c(12, 0, 3, 0.6, 16))
     mean(colSums(fit$log_likelihood))
   }, 0)
   grid[which.max(fits)]

@@ -14,7 +14,7 @@ random_matrices <- function(draws, algorithms = 2, causes = 5, seed = 1) {
 
 counts_from <- function(..., causes = 5) array(rbind(...), c(1, ...length(), causes), list("s1", NULL, NULL))
 
-test_that("with identity matrices the draws are those of a Dirichlet distribution, for small parameters and parts of deaths too", {
+test_that("with identity matrices draws are Dirichlet, also for small parameters and parts of deaths", {
   counts <- counts_from(c(12.5, 0, 3.25, 40, 0.75))
   prior <- c(1, 0.01, 0.5, 2, 3)
   fit <- sample_common(repeated(list(diag(5)), 4000), counts, prior)
@@ -41,7 +41,7 @@ exact_two <- function(m, counts, prior, at) {
   vapply(at, function(x) sum(density[grid <= stats::qlogis(x)]) / sum(density), 0)
 }
 
-test_that("two causes agree with numerical integration, where the prior nearly rules a cause out and the deaths speak for it too", {
+test_that("two causes agree with numerical integration, also where the prior nearly rules out what deaths speak for", {
   m <- list(rbind(c(0.7, 0.3), c(0.2, 0.8)), rbind(c(0.6, 0.4), c(0.1, 0.9)))
   for (prior in list(c(0.01, 1), c(0.3, 0.02), c(1, 1))) {
     for (a in list(rbind(c(8, 20), c(6, 22)), rbind(c(5, 25), c(3, 27)), rbind(c(30.5, 70), c(20, 80.25)))) {
@@ -54,7 +54,8 @@ test_that("two causes agree with numerical integration, where the prior nearly r
 
 test_that("a change of one draw's matrix moves that draw alone, in every stratum", {
   m <- random_matrices(22)
-  counts <- array(c(10, 3, 0, 7, 25, 4, 1, 2, 9, 30, 12, 3, 3, 3, 8, 0, 2, 1, 40, 5), c(2, 2, 5), list(c("north", "south"), NULL, NULL))
+  counts <- array(c(10, 3, 0, 7, 25, 4, 1, 2, 9, 30, 12, 3, 3, 3, 8, 0, 2, 1, 40, 5), c(2, 2, 5),
+                  list(c("north", "south"), NULL, NULL))
   prior <- c(0.01, 0.2, 1, 2, 0.5)
   before <- sample_common(m, counts, prior)$p
   m[7, 1, , ] <- m[8, 2, , ]
@@ -126,7 +127,7 @@ test_that("in two stages the country's fractions are those of the published meth
   expect_equal(range(apply(both$m, 1:3, sum)), c(1, 1))
 })
 
-test_that("matrices of a cut have their Dirichlet means, keep the identity outside their block, and one algorithm's do not depend on others", {
+test_that("matrices of a cut have their means, keep the identity outside their block, and do not depend on other algorithms", {
   alphas <- list(a = synthetic_alpha(), b = synthetic_alpha(seed = 2))
   inside <- rbind(c(TRUE, TRUE, TRUE, TRUE, FALSE), TRUE)
   m <- vacal:::draw_matrices(alphas, 4000, calibrated = inside)
