@@ -344,10 +344,11 @@ class TestTheDocumentedClients:
         user, password = installation.env["PREFECT_API_AUTH_STRING"].split(":")
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         installation.s3.pipe_file(
-            "vacal/deaths.csv", b"ID,cause\n" + b"".join(b"%d,ipre\n" % n for n in range(30))
+            "vacal/store/inbox/deaths.csv", b"ID,cause\n" + b"".join(b"%d,ipre\n" % n for n in range(30))
         )
         changes = {
             "http://127.0.0.1:4200/api": installation.env["PREFECT_API_URL"],
+            "my-bucket/inbox": "vacal/store/inbox",  # below a place from which this installation reads
             "my-bucket/vacal": "vacal/store",
             "my-bucket": "vacal",
             "auth=None": f"auth=({user!r}, {password!r})",
