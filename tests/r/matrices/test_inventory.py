@@ -14,7 +14,7 @@ import pytest
 from support import ROOT
 from support.inventory_made import CAUSES, install_package, made_alphas, write_rda
 
-from tasks.errors import InputError, InventoryError, StorageError
+from tasks.errors import InputError, InventoryError
 from tasks.matrices.find import (
     Inventory,
     describe_inventory,
@@ -124,7 +124,7 @@ def test_other_kinds_of_file_and_missing_files_are_refused(tmp_path: Path) -> No
         InventoryError, match=r"matrices.xlsx: matrices are read from files that end in .rda, "
     ):
         load_inventory(str(tmp_path / "matrices.xlsx"))
-    with pytest.raises(StorageError, match=r"matrices.csv: does not exist"):
+    with pytest.raises(InputError, match=r"matrices.csv: there is no such file"):
         load_inventory(str(tmp_path / "matrices.csv"))
 
 
