@@ -16,7 +16,7 @@ from prefect.states import Failed
 from prefect.tasks import Task, exponential_backoff
 
 from tasks import results, run, service
-from tasks.engine import Pool, ProcessLostError, Progress, TimedOutError
+from tasks.engine import OnProgress, Pool, ProcessLostError, TimedOutError
 from tasks.errors import StorageError, VacalError
 from tasks.matrices import DownloadError, Inventory, fetch_inventory, newest_version, stored_inventory
 from tasks.report import artifact_table, markdown_summary, write_report
@@ -95,7 +95,7 @@ def prepare(request: CalibrationRequest) -> Job:
 
 @task(name="calibrate", task_run_name="{chunk.name}", **HEALING)
 @without_traceback
-def calibrate_chunk(chunk: Chunk, work: Work, progress: Progress | None, pool: Pool) -> str:
+def calibrate_chunk(chunk: Chunk, work: Work, progress: OnProgress | None, pool: Pool) -> str:
     """Calibrate a chunk in an R process and keep its tables in the store; returns their address."""
     return run.calibrate_chunk(
         chunk,

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from tasks.service import Line, Progress
+from tasks.service import AlgorithmProgress, Line
 
 STEP = 10  # percent between two lines of progress where there are no bars
 
 
-def print_events(events: Iterable[Line | Progress], out: Console) -> None:
+def print_events(events: Iterable[Line | AlgorithmProgress], out: Console) -> None:
     """Print everything as it comes."""
     bars = Bars(
         TextColumn("{task.description}", markup=False),

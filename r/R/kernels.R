@@ -22,4 +22,4 @@ sample_problem <- function(counts, matrices, fixed = rep(FALSE, nrow(counts)),
 }
 
 # R-hat, bulk and tail effective sample size of a matrix of draws, iterations x chains.
-test_diagnose <- function(chains) .Call(C_diagnose_, as.double(chains), ncol(chains))
+diagnose_chains <- function(chains) .Call(C_diagnose_, as.double(chains), ncol(chains))

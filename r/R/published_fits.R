@@ -86,7 +86,7 @@ published_diagnostics <- function(fit, causes) {
   if (!all(names %in% dimnames(chains)[[3]])) return(lacking)
   p <- chains[, , names, drop = FALSE]
   total <- apply(p, 1:2, sum)
-  d <- vapply(seq_along(names), function(i) test_diagnose(p[, , i] / total), numeric(3))
+  d <- vapply(seq_along(names), function(i) diagnose_chains(p[, , i] / total), numeric(3))
   list(rhat = max(d[1, ]), ess_bulk = min(d[2, ]), ess_tail = min(d[3, ]), divergences = lacking$divergences)
 }
 

@@ -31,7 +31,7 @@ MORE_TIME = (
 )
 
 Floats = NDArray[np.float64]
-Progress = Callable[[int, str, int, int], None]
+OnProgress = Callable[[int, str, int, int], None]
 """Called with stratum (0-based index in the batch), algorithm, fits done, fits in all."""
 
 
@@ -106,7 +106,7 @@ def calibrate_batch(
     batch: Batch,
     *,
     log: logging.Logger | logging.LoggerAdapter[Any],
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     timeout: float | None = None,
     pool: Pool | None = None,
 ) -> BatchResult:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.ingest.reading import Part, Reading
-from tasks.sources import Batch, FileReader, by_value, is_grouped, number, same_names
+from tasks.sources import FileReader, RowBatch, by_value, is_grouped, number, same_names
 from tasks.terms import CauseList, nearest, show
 
 VALID, BAD_COUNT, NOT_ONE_CAUSE, PROBABILITY, UNREADABLE, GROUPED_COUNT = 0, 1, 2, 3, 4, 5
@@ -21,7 +21,7 @@ LABELS = ("algorithm", "cause", "age_group", "country")
 
 
 @dataclass
-class Plan:
+class ColumnPlan:
     """The parts of one file's columns; `labels` also has s0, s1, ... for the strata columns."""
 
     labels: dict[str, Part] = field(default_factory=dict)
@@ -55,11 +55,11 @@ def stratum_columns(reading: Reading) -> list[str]:
     return label_columns(reading)[2:]
 
 
-def plan_columns(reader: FileReader, reading: Reading, causes: Sequence[CauseList]) -> Plan:
+def plan_columns(reader: FileReader, reading: Reading, causes: Sequence[CauseList]) -> ColumnPlan:
     """Finds the columns that the reading names in a file, or says which are not there, or that it is no table."""
     if len(reader.names) < 2:
-        return Plan(problems=[f"{reader.source.name}: {NO_TABLE}"])
-    plan, find = Plan(), _Finder(reader)
+        return ColumnPlan(problems=[f"{reader.source.name}: {NO_TABLE}"])
+    plan, find = ColumnPlan(), _Finder(reader)
     columns, layout = reading.columns, reading.layout
     plan.labels["algorithm"] = _algorithm(find, reader, reading)
     for role in ("age_group", "country"):
@@ -133,7 +133,7 @@ def _cause(find: _Finder) -> Part:
     return find(names[0] if names else "cause")
 
 
-def _rest(reader: FileReader, plan: Plan) -> list[str]:
+def _rest(reader: FileReader, plan: ColumnPlan) -> list[str]:
     used = set(plan.wanted)
     return [name for name in reader.names if name not in used | reader.nested]
 
@@ -142,7 +142,7 @@ def _is_cause(name: str, causes: Sequence[CauseList]) -> bool:
     return any(known.match(name).treatment in ("mapped", "undetermined", "stillbirth") for known in causes)
 
 
-def labels_of(plan: Plan, batch: Batch) -> dict[str, Any]:
+def labels_of(plan: ColumnPlan, batch: RowBatch) -> dict[str, Any]:
     """The label columns of a batch: arrays, or one text for all rows; algorithms in lower case."""
     labels = {role: batch.columns[p.column] if p.column else p.text for role, p in plan.labels.items()}
     algorithm = labels["algorithm"]
@@ -191,7 +191,7 @@ def _cells(array: Any) -> np.ndarray:
     return by_value(array, value, np.float64)
 
 
-def others_of(plan: Plan, batch: Batch) -> Any | None:
+def others_of(plan: ColumnPlan, batch: RowBatch) -> Any | None:
     """What the columns that nobody named say in each row, as one text; null where they say nothing."""
     cells = [batch.columns[name] for name in plan.others]
     if not cells:

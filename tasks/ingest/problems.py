@@ -10,7 +10,7 @@ from tasks.ingest.columns import (
     NOT_ONE_CAUSE,
     PROBABILITY,
     UNREADABLE,
-    Plan,
+    ColumnPlan,
 )
 from tasks.ingest.judge import ABSENT, NOT_ASKED, WRONG, unknown_label, unmapped_label
 from tasks.ingest.reading import Reading
@@ -37,7 +37,7 @@ class Problems:
         reading: Reading,
         causes: Mapping[str, CauseList],
         names: Sequence[str],
-        plans: Sequence[Plan],
+        plans: Sequence[ColumnPlan],
     ) -> None:
         self._records, self._reading, self._causes = records, reading, causes
         self._names, self._plans = names, plans

@@ -20,7 +20,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnNames:
     """Names of the input's columns; None where the file's own decide (docs/input.md)."""
 
     id: str = "ID"
@@ -46,7 +46,7 @@ class Reading:
     counts: Mapping[str, Mapping[str, int]] | None = None
     format: Literal["csv", "parquet"] | None = None
     layout: Literal["records", "matrix", "counts"] = "records"
-    columns: Columns = Columns()
+    columns: ColumnNames = ColumnNames()
     study_cause_map: Mapping[str, str] | None = None
     cause_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     stillbirths: Literal["exclude", "other"] = "exclude"

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from tasks.errors import InputError, StorageError
 from tasks.ingest.columns import (
     UNREADABLE,
-    Plan,
+    ColumnPlan,
     label_columns,
     labels_of,
     one_cause,
@@ -35,7 +35,7 @@ from tasks.ingest.problems import Problems, nothing_to_use
 from tasks.ingest.reading import Part, Reading
 from tasks.ingest.reduce import MAX_DISTINCT, MEMORY, Records, TooManyValues
 from tasks.ingest.tables import Tabulation, check_records_add_up, content_checksum, tables
-from tasks.sources import MISSING_TEXTS, Batch, FileReader, find_files, inline_batches, row_numbers
+from tasks.sources import MISSING_TEXTS, FileReader, RowBatch, find_files, inline_batches, row_numbers
 from tasks.terms import AGE_GROUPS, CauseList, amount, is_undetermined, nearest, normal, show
 
 __all__ = ["Tabulation", "check_records_add_up", "tabulate"]
@@ -48,7 +48,7 @@ class _Source:
     """A file of the input, or the counts in the request; its columns' parts; its records, once read."""
 
     name: str
-    plan: Plan
+    plan: ColumnPlan
     reader: FileReader | None = None
     records: int = 0
 
@@ -171,7 +171,7 @@ def _sources(reading: Reading, causes: Sequence[CauseList]) -> tuple[list[_Sourc
     if reading.counts is not None:
         parts = {"algorithm": Part("algorithm"), "cause": Part("cause")}
         parts |= {"age_group": reading.age_group, "country": reading.country}
-        return [_Source(INLINE, Plan(parts, count="deaths"))], []
+        return [_Source(INLINE, ColumnPlan(parts, count="deaths"))], []
     sources: list[_Source] = []
     problems: list[str] = []
     for file in find_files(reading.uri, reading.format):
@@ -189,11 +189,11 @@ def _sources(reading: Reading, causes: Sequence[CauseList]) -> tuple[list[_Sourc
     return sources, problems
 
 
-Named = Mapping[str, Collection[str]]
+NamedCauses = Mapping[str, Collection[str]]
 """By column: texts, in lower case, that the request names and that are values whatever else they mean."""
 
 
-def _named(reading: Reading, plan: Plan, causes: Mapping[str, CauseList]) -> Named:
+def _named(reading: Reading, plan: ColumnPlan, causes: Mapping[str, CauseList]) -> NamedCauses:
     words = [normal(text) for text in MISSING_TEXTS]
     texts = {
         "cause": {text for text in words if any(one.match(text).cause for one in causes.values())},
@@ -203,7 +203,7 @@ def _named(reading: Reading, plan: Plan, causes: Mapping[str, CauseList]) -> Nam
     return {column: texts[role] for role, column in columns.items() if column}
 
 
-def _read(records: Records, number: int, source: _Source, reading: Reading, named: Named) -> None:
+def _read(records: Records, number: int, source: _Source, reading: Reading, named: NamedCauses) -> None:
     """Adds every row of a source to the records."""
     try:
         for batch in _batches(source, reading, named):
@@ -222,13 +222,13 @@ def _read(records: Records, number: int, source: _Source, reading: Reading, name
         source.records += len(rows)
 
 
-def _batches(source: _Source, reading: Reading, named: Named) -> Iterator[Batch]:
+def _batches(source: _Source, reading: Reading, named: NamedCauses) -> Iterator[RowBatch]:
     if source.reader is None:
         return inline_batches(reading.counts or {})
     return source.reader.batches(source.plan.wanted, named)
 
 
-def _add(records: Records, number: int, source: _Source, batch: Batch) -> int:
+def _add(records: Records, number: int, source: _Source, batch: RowBatch) -> int:
     """Adds a batch; returns the deaths that it counts (rows, unless it has counts)."""
     plan = source.plan
     labels, n, bad, others = labels_of(plan, batch), None, None, others_of(plan, batch)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks import results
-from tasks.engine import Pool, ProcessLostError, Progress, TimedOutError, calibrate_batch
+from tasks.engine import OnProgress, Pool, ProcessLostError, TimedOutError, calibrate_batch
 from tasks.errors import EngineError
 from tasks.rollups import partial_sums
 from tasks.run.chunks import Chunk
@@ -30,7 +30,7 @@ def calibrate_chunk(
     work: Work,
     *,
     log: logging.Logger | logging.LoggerAdapter[Any],
-    progress: Progress | None,
+    progress: OnProgress | None,
     pool: Pool | None,
     timeout: float | None,
 ) -> str:

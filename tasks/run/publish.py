@@ -26,8 +26,8 @@ JOINT_TABLES = ("joint_fits", "misfit")
 Done = Sequence[tuple[Chunk, str | None]]
 """Every chunk in the order of the strata, with the reason why R never finished it, None if it did."""
 
-_OF_FITS = ("stratum", "algorithm", "status", "reason")
-_OF_RECORDS = ("algorithm", "disposition", "reason", "records")
+_FIT_COLUMNS = ("stratum", "algorithm", "status", "reason")
+_RECORD_COLUMNS = ("algorithm", "disposition", "reason", "records")
 """Columns of strata and of records that are in memory for all strata; the others chunk by chunk."""
 
 
@@ -37,8 +37,8 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
     Raises StorageError, DamagedChunkError, and RuntimeError if records do not add up or rows are missing.
     """
     _check_strata(job, done)
-    strata = pa.concat_tables(part.select(_OF_FITS) for part in _parts(job, done, "strata"))
-    of_records = ("stratum", "age_group", "country", *job.request.columns.strata, *_OF_RECORDS)
+    strata = pa.concat_tables(part.select(_FIT_COLUMNS) for part in _parts(job, done, "strata"))
+    of_records = ("stratum", "age_group", "country", *job.request.columns.strata, *_RECORD_COLUMNS)
     records = pa.concat_tables(part.select(of_records) for part in _records(job, done))
     check_records_add_up(job.tabulation, records)
     totals = _roll_up(job, done, records)

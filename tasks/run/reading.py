@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.ingest import Columns, Part, Reading
+from tasks.ingest import ColumnNames, Part, Reading
 from tasks.request import CalibrationRequest, ColumnRef
 from tasks.terms import AGE_GROUPS
 
@@ -18,7 +18,7 @@ def reading_of(request: CalibrationRequest) -> Reading:
         counts=given.counts,
         format=given.format,
         layout=given.layout,
-        columns=Columns(columns.id, columns.cause, columns.algorithm, columns.count, columns.strata),
+        columns=ColumnNames(columns.id, columns.cause, columns.algorithm, columns.count, columns.strata),
         study_cause_map=request.study_cause_map,
         cause_labels={age: request.cause_labels_of(age) for age in AGE_GROUPS},
         stillbirths=request.stillbirths,

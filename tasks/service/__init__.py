@@ -14,7 +14,7 @@ from tasks.service.client import (
 )
 from tasks.service.content import absolute, input_content
 from tasks.service.doctor import examine
-from tasks.service.follow import Line, Progress, ServerSource, follow
+from tasks.service.follow import AlgorithmProgress, Line, ServerSource, follow
 from tasks.service.health import POOL, service_checks
 from tasks.service.retention import remove_expired_inputs, remove_expired_runs, with_newest_input
 from tasks.service.upkeep import close_lost_runs, close_orphans
@@ -25,8 +25,8 @@ __all__ = [
     "POOL",
     "URGENT_QUEUE",
     "WITHOUT_REPORT",
+    "AlgorithmProgress",
     "Line",
-    "Progress",
     "RunStatus",
     "Server",
     "ServerSource",

@@ -43,7 +43,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Progress:
+class AlgorithmProgress:
     """Progress of an algorithm, 0-100."""
 
     algorithm: str
@@ -82,14 +82,14 @@ class _Reader:
                 return
             offset += len(page)
 
-    def new_progress(self) -> Iterator[Progress]:
+    def new_progress(self) -> Iterator[AlgorithmProgress]:
         for algorithm, percent in self.source.progress().items():
             if percent > self.shown.get(algorithm, -1.0):
                 self.shown[algorithm] = percent
-                yield Progress(algorithm, percent)
+                yield AlgorithmProgress(algorithm, percent)
 
 
-def follow(source: Source, pause: Callable[[float], None] = time.sleep) -> Iterator[Line | Progress]:
+def follow(source: Source, pause: Callable[[float], None] = time.sleep) -> Iterator[Line | AlgorithmProgress]:
     """Everything that the run says, from its start to its end; progress never goes backwards."""
     reader = _Reader(source)
     while True:

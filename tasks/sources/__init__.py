@@ -5,7 +5,7 @@ from tasks.sources.header import same_names
 from tasks.sources.missing import MISSING_TEXTS, missing_as_null
 from tasks.sources.numbers import THOUSANDS, by_value, decimals, is_grouped, number
 from tasks.sources.quotes import OPEN_QUOTE
-from tasks.sources.read import Batch, FileReader, inline_batches
+from tasks.sources.read import FileReader, RowBatch, inline_batches
 from tasks.sources.table import Table, read_table, row_numbers
 
 __all__ = [
@@ -13,8 +13,8 @@ __all__ = [
     "OPEN_QUOTE",
     "THOUSANDS",
     "Addresses",
-    "Batch",
     "FileReader",
+    "RowBatch",
     "Table",
     "by_value",
     "decimals",

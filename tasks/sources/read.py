@@ -33,7 +33,7 @@ EMPTY: Any = pa.scalar("")
 
 
 @dataclass
-class Batch:
+class RowBatch:
     """Some rows of a file: their numbers as a user sees them, and columns by name (text, null = missing)."""
 
     rows: np.ndarray
@@ -82,7 +82,7 @@ class FileReader:
 
     def batches(
         self, wanted: Sequence[str], named: Mapping[str, Collection[str]] | None = None
-    ) -> Iterator[Batch]:
+    ) -> Iterator[RowBatch]:
         """The wanted columns of every row, in the order of the file.
 
         named: by column, texts in lower case that are values although others would mean missing by them.
@@ -90,7 +90,7 @@ class FileReader:
         format, kept = self.source.format, named or {}
         for rows, cells in self.cells([self.names.index(name) for name in wanted]):
             pairs = zip(wanted, cells, strict=True)
-            yield Batch(rows, {n: missing_as_null(array, format, kept.get(n, ())) for n, array in pairs})
+            yield RowBatch(rows, {n: missing_as_null(array, format, kept.get(n, ())) for n, array in pairs})
 
     def cells(self, positions: Sequence[int]) -> Iterator[tuple[np.ndarray, list[Any]]]:
         """The columns at these positions as they are written, with the rows' numbers."""
@@ -184,7 +184,7 @@ class FileReader:
             raise InputError(f"{self.source.name}: the compressed data are damaged or cut off") from None
 
 
-def inline_batches(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Batch]:
+def inline_batches(counts: Mapping[str, Mapping[str, int]]) -> Iterator[RowBatch]:
     """Counts of a request as rows of the columns algorithm, cause and deaths; they have no row numbers."""
     cells = [
         (algorithm, cause, str(n)) for algorithm, causes in counts.items() for cause, n in causes.items()
@@ -193,4 +193,4 @@ def inline_batches(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Batch]:
         return
     algorithm, cause, deaths = (pa.array(column, pa.string()) for column in zip(*cells, strict=True))
     columns = {"algorithm": algorithm, "cause": missing_as_null(cause), "deaths": deaths}
-    yield Batch(np.zeros(len(cells), dtype=np.int64), columns)
+    yield RowBatch(np.zeros(len(cells), dtype=np.int64), columns)

@@ -3,7 +3,7 @@ autoregressive <- function(n, n_chains, rho) {
 }
 
 expect_posterior <- function(x) {
-  ours <- test_diagnose(x)
+  ours <- diagnose_chains(x)
   expect_equal(ours[["rhat"]], posterior::rhat(x), tolerance = 1e-10)
   expect_equal(ours[["ess_bulk"]], suppressWarnings(posterior::ess_bulk(x)), tolerance = 1e-8)
   expect_equal(ours[["ess_tail"]], suppressWarnings(posterior::ess_tail(x)), tolerance = 1e-8)
@@ -21,5 +21,5 @@ test_that("R-hat and effective sizes equal those of the R package posterior", {
 })
 
 test_that("diagnostics of a constant are not a number", {
-  expect_true(all(is.nan(test_diagnose(matrix(1, 50, 2)))))
+  expect_true(all(is.nan(diagnose_chains(matrix(1, 50, 2)))))
 })

@@ -50,7 +50,7 @@ from tasks.service.client import (
 )
 from tasks.service.content import absolute, changed_at, input_content
 from tasks.service.doctor import examine
-from tasks.service.follow import OVERLAP, Line, Progress, follow
+from tasks.service.follow import OVERLAP, AlgorithmProgress, Line, follow
 from tasks.service.retention import (
     StoredRun,
     expired_runs,
@@ -268,7 +268,7 @@ def line(second: float) -> Line:
     return Line(uuid4(), NOW + timedelta(seconds=second), "INFO", f"at {second}")
 
 
-def everything(source: FakeSource) -> Iterator[Line | Progress]:
+def everything(source: FakeSource) -> Iterator[Line | AlgorithmProgress]:
     return follow(source, pause=lambda _: None)
 
 
@@ -294,7 +294,7 @@ class TestFollow:
 
     def test_progress_never_goes_backwards(self) -> None:
         source = FakeSource([(5, line(1))])
-        shown = [event.percent for event in everything(source) if isinstance(event, Progress)]
+        shown = [event.percent for event in everything(source) if isinstance(event, AlgorithmProgress)]
         assert shown == [10.0, 50.0, 100.0]
 
 
