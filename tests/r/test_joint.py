@@ -186,7 +186,7 @@ def test_a_contrast_of_a_cause_that_is_passed_through_has_no_interval(plain: Res
 
 def test_the_report_shows_the_surest_contrasts_first(plain: Results) -> None:
     (table,) = contrasts(View(plain, "pt"))
-    assert table.rows[0][:3] == ["Mozambique, recém-nascidos", "2021 \N{RIGHTWARDS ARROW} 2022", "infection"]
+    assert table.rows[0][:3] == ["Moçambique, recém-nascidos", "2021 \N{RIGHTWARDS ARROW} 2022", "infection"]
     surest = plain.contrasts.query("algorithm == 'ensemble'")["probability_higher"]
     sure = [float(row[5].rstrip("%").lstrip("<>")) for row in table.rows]
     assert len(sure) == (surest.notna()).sum()
