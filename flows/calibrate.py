@@ -121,8 +121,8 @@ def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | No
     if gone and len(lost) == len(job.chunks) and len(lost_alone) == len(singles):
         raise EngineError(f"no stratum could be calibrated; the first: {first_line(gone)}")
     reasons = {chunk: reason_lost(error) for chunk, error in gone.items()}
-    in_order = (part for chunk in job.chunks for part in alone.get(chunk.id, [chunk]))
-    return [(part, reasons.get(part.id)) for part in in_order]
+    parts = (part for chunk in job.chunks for part in alone.get(chunk.id, [chunk]))
+    return [(part, reasons.get(part.id)) for part in parts]
 
 
 def calibrate_chunks(

@@ -31,9 +31,9 @@ def require_allowed(address: str, use: Use) -> None:
         )
 
 
-def require_all_allowed(address: str, found: Iterable[str], use: Use = "input") -> None:
-    """The same of everything that a folder or pattern means; the message does not name what it is."""
-    roots = _roots(use)
+def require_all_allowed(address: str, found: Iterable[str]) -> None:
+    """The same of all that is read from a folder or pattern; the message does not name what it is."""
+    roots = _roots("input")
     if roots and not all(_inside(one, roots) for one in found):
         raise InputError(
             f"{address}: leads to files outside the places where this installation reads files "

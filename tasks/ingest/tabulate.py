@@ -38,8 +38,6 @@ from tasks.ingest.tables import Tabulation, check_records_add_up, content_checks
 from tasks.sources import MISSING_TEXTS, FileReader, RowBatch, find_files, inline_batches, row_numbers
 from tasks.terms import AGE_GROUPS, CauseList, amount, is_undetermined, nearest, normal, show
 
-__all__ = ["Tabulation", "check_records_add_up", "tabulate"]
-
 INLINE = "input.counts"
 
 

@@ -6,31 +6,14 @@ import re
 from collections.abc import Callable
 
 from tasks.errors import InventoryError, VacalError
-from tasks.matrices.fetch import fetch_inventory, r_sources
+from tasks.matrices.fetch import r_sources
 from tasks.matrices.illustrative import ILLUSTRATIVE, illustrative_inventory
-from tasks.matrices.model import Inventory, Matrix, MatrixEntry, MatrixType, mean_matrix
+from tasks.matrices.model import Inventory, Matrix, MatrixEntry, mean_matrix
 from tasks.matrices.published import PUBLISHED_VERSION, THREE_WAYS, champs_inventory
 from tasks.matrices.rda import read_installed
 from tasks.matrices.read import read_inventory, stored_inventory
 from tasks.roots import require_allowed
 from tasks.settings import settings
-from tasks.terms import resolve_country
-
-__all__ = [
-    "ILLUSTRATIVE",
-    "Inventory",
-    "Matrix",
-    "MatrixEntry",
-    "MatrixType",
-    "describe_inventory",
-    "describe_matrix",
-    "describe_places",
-    "fetch_inventory",
-    "load_inventory",
-    "mean_matrix",
-    "read_inventory",
-    "resolve_country",
-]
 
 PUBLISHED_SOURCE = "inventory"
 """What a request says to ask for the published inventory, wherever this installation finds it."""

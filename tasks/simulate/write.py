@@ -22,8 +22,6 @@ from tasks.simulate.plan import STRATA, SimulationPlan
 from tasks.simulate.truth import true_csmf, true_matrices
 from tasks.simulate.world import World, build_world
 
-__all__ = ["SimulationPlan", "simulate"]
-
 
 def simulate(plan: SimulationPlan, out: Path) -> Path:
     """Write simulated records into the folder `out`, with their truth and a request to calibrate them.

@@ -20,8 +20,6 @@ from tasks.verdict.records import Unplaced, left_out_shares
 from tasks.verdict.rules import VERDICTS, Severity, VerdictRules, worst
 from tasks.verdict.words import reasons_in_words
 
-__all__ = ["VERDICTS", "VerdictRules", "add_verdicts"]
-
 COLUMNS = ("verdict", "verdict_reasons", "verdict_codes")
 
 _Key = tuple[str, str, str]  # level, stratum, algorithm

@@ -21,8 +21,8 @@ from support.inventory_made import source_archive, write_rda
 from flows.inventory import refresh_inventory
 from tasks.errors import InventoryError, StorageError
 from tasks.matrices import fetch as inventory_fetch
+from tasks.matrices import fetch_inventory, load_inventory
 from tasks.matrices.fetch import DownloadError, newest_version, r_sources, version_order
-from tasks.matrices.find import fetch_inventory, load_inventory
 from tasks.matrices.model import content_checksum
 from tasks.matrices.published import PUBLISHED, Published, stored_path
 from tasks.settings import settings
