@@ -8,12 +8,11 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.padding import PaddingDimensions
+from rich.padding import Padding, PaddingDimensions
 from rich.table import Table
 from rich.text import Text
 
 _TEXT_WIDTH = 10  # characters: a column of texts is not folded to fewer
-_BETWEEN = 3  # characters between two columns, at most
 
 
 def console(**options: Any) -> Console:
@@ -24,7 +23,8 @@ def console(**options: Any) -> Console:
 class Listing:
     """A table of texts; where the terminal is too narrow for its columns, each row is a list of its cells.
 
-    Texts are folded; the cells of `numeric` columns are kept whole, at the right. `bold`: rows to stress.
+    The cells of `numeric` columns are kept whole, at the right, and their heads wrapped; columns of texts are
+    folded only where there is no room for them, the widest first. `bold`: rows to stress.
     """
 
     def __init__(
@@ -44,19 +44,35 @@ class Listing:
         self.padding, self.edge = padding, edge
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        needed = sum(self._least(place) + _BETWEEN for place in range(len(self.heads)))
+        _, right, _, left = Padding.unpack(self.padding)
+        between = left + right + 1  # characters between two columns
+        needed = sum(self._least(place) + between for place in range(len(self.heads)))
         if needed <= options.max_width:
-            yield self._table()
+            yield self._table(self._whole(options.max_width - needed))
         else:
             yield from self._list()
 
     def _least(self, place: int) -> int:
         """Characters that a column needs: its longest word for a numeric one."""
-        longest = max((cell_len(row[place]) for row in self.rows), default=0)
-        words = max(map(cell_len, self.heads[place].split()), default=0)
-        return max(longest, words) if place in self.numeric else min(max(longest, words), _TEXT_WIDTH)
+        full = self._full(place)
+        return full if place in self.numeric else min(full, _TEXT_WIDTH)
 
-    def _table(self) -> Table:
+    def _full(self, place: int) -> int:
+        """Characters of a column's longest cell, or of the longest word of its head."""
+        longest = max((cell_len(row[place]) for row in self.rows), default=0)
+        return max(longest, max(map(cell_len, self.heads[place].split()), default=0))
+
+    def _whole(self, room: int) -> set[int]:
+        """The columns of texts that are not folded: the narrowest, as far as `room` goes beyond what is needed."""
+        whole: set[int] = set()
+        for place in sorted(set(range(len(self.heads))).difference(self.numeric), key=self._full):
+            room -= self._full(place) - self._least(place)
+            if room < 0:
+                break
+            whole.add(place)
+        return whole
+
+    def _table(self, whole: Collection[int]) -> Table:
         table = Table(
             title=self.title if self.title.plain else None,
             title_justify="left",
@@ -71,6 +87,7 @@ class Listing:
                 justify="right" if right else "left",
                 overflow="fold",
                 min_width=self._least(place),
+                no_wrap=place in whole,
             )
         for place, row in enumerate(self.rows):
             table.add_row(*map(Text, row), style="bold" if place in self.bold else None)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from support import ROOT
 from support.build_results import Case, build
 
 from flows.cli.follow import print_events
@@ -102,6 +103,32 @@ def test_figures_stay_whole_and_long_labels_are_folded(width: int) -> None:
     assert text.count("12.3\N{EN DASH}31.4") == len(CAUSES)
     assert max(map(len, text.splitlines())) <= width
     assert all(word in text for cause in CAUSES for word in cause.split() if len(word) <= 10)
+
+
+COMSA = (
+    ("prematurity", 164, 0.174, 0.103, (0.022, 0.177), 97),
+    ("ipre", 268, 0.285, 0.344, (0.190, 0.468), 323),
+    ("sepsis_meningitis_inf", 267, 0.284, 0.439, (0.312, 0.601), 413),
+    ("pneumonia", 168, 0.179, 0.060, (0.003, 0.165), 56),
+    ("congenital_malformation", 44, 0.047, 0.023, (0.001, 0.058), 22),
+    ("other", 29, 0.031, 0.031, (None, None), 29),
+)
+
+
+def test_the_readme_shows_the_table_as_it_is_printed_in_80_columns() -> None:
+    rows = estimates(*(cause for cause, *_ in COMSA)).to_dict("records")
+    for row, (_, deaths, raw, mean, (low, high), calibrated) in zip(rows, COMSA, strict=True):
+        row |= {"deaths": deaths, "raw": raw, "mean": mean, "q025": low, "q975": high}
+        row |= {"calibrated_deaths": calibrated, "not_calibrated_reason": None if low else "asked_for"}
+    table = printed(estimates_table("EAVA: Publish with caution", pd.DataFrame(rows)), width=80)
+    lines = [line.rstrip() for line in table.splitlines()]
+    assert "\n".join(lines).strip() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_only_the_labels_for_which_there_is_no_room_are_folded() -> None:
+    rows = [("neonate", "Congenital malformation of the heart " * 2, "congenital_malformation", 7)]
+    text = printed(plain_table(("age group", "cause", "calibrated as", "records"), rows), width=70)
+    assert "congenital_malformation" in text
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])
