@@ -88,6 +88,16 @@ class TestMissing:
         table = pd.DataFrame({"ID": ["1", "2"], "cause": ["ipre", "ipre"], "place": ["NA", None]})
         found = case.check(case.file("a.parquet", table), columns={"strata": ["place"]})
         assert deaths(found) == {f"{PLACE}/place=(missing)": 1, f"{PLACE}/place=NA": 1}
+        assert any("column 'place': a text such as NA makes a stratum of its own" in n for n in found.notes)
+
+    def test_the_missing_whole_number_of_r_is_no_year(self, case: Case) -> None:
+        """reticulate 1.28 (Debian 12) hands R's integers to pandas bit by bit, and NA becomes -2147483648."""
+        table = pd.DataFrame({"ID": ["1", "2"], "cause": ["ipre", "ipre"], "year": [2023, -(2**31)]})
+        file = case.file("a.parquet", table)
+        assert case.refused(file, columns={"strata": ["year"]}).startswith(
+            "a.parquet, column 'year', row 2: holds -2147483648, R's missing whole number"
+        )
+        assert counts(case.check(file)) == {"eava": {"ipre": 2}}  # nobody reads the column
 
     @pytest.mark.parametrize("text", ["", "NA", "NaN", "#N/A", "NULL", "<NA>", "n/a"])
     def test_what_programs_write_for_nothing_makes_one_stratum(self, case: Case, text: str) -> None:
