@@ -229,9 +229,8 @@ def _level(view: View, mapping: Dhis2Mapping) -> str:
     for unit in view.units:
         if {name for name, value in unit.values.items() if value != ALL} == set(wanted):
             return unit.level
-    raise InputError(
-        f"the run has no results by {', '.join(wanted)} alone: add roll_ups: [[{', '.join(wanted)}]]"
-    )
+    of = f"by {', '.join(wanted)} alone" if wanted else "of all its strata together"
+    raise InputError(f"the run has no results {of}: add roll_ups: [[{', '.join(wanted)}]]")
 
 
 def _estimates(view: View, level: str, mapping: Dhis2Mapping) -> list[dict[str, Any]]:

@@ -68,9 +68,9 @@ def plan_columns(reader: FileReader, reading: Reading, causes: Sequence[CauseLis
     for index, name in enumerate(columns.strata):
         plan.labels[f"s{index}"] = find(name)
     if layout == "counts":
-        plan.count = find(columns.count).column
+        plan.count = find(columns.count, "columns.count").column
     elif layout == "records" or columns.id != "ID" or find.has("ID"):
-        plan.id = find(columns.id).column
+        plan.id = find(columns.id, "columns.id").column
     if layout == "matrix":
         plan.labels["cause"] = Part()
         plan.causes = [name for name in _rest(reader, plan) if _is_cause(name, causes)]
@@ -78,6 +78,8 @@ def plan_columns(reader: FileReader, reading: Reading, causes: Sequence[CauseLis
             find.problems.append("no column is named by a cause; see vacal causes for the names")
     else:
         plan.labels["cause"] = find(columns.cause) if columns.cause else _cause(find)
+        if not plan.labels["cause"].column and layout == "records":
+            find.problems += _many_causes(reader, causes)
     plan.unused, plan.folders = _rest(reader, plan), reader.columns
     plan.problems = [f"{reader.source.name}: {problem}" for problem in find.problems]
     return plan
@@ -91,7 +93,8 @@ class _Finder:
         self._odd_header = reader.odd_header
         self.problems: list[str] = []
 
-    def __call__(self, name: str) -> Part:
+    def __call__(self, name: str, field: str = "") -> Part:
+        """The part of that column. field: of the request, where another name of the column can be said."""
         places = self._places(name)
         if len(places) == 1:
             return places[0]
@@ -99,8 +102,13 @@ class _Finder:
             self.problems.append(f"has more than one column {show(name)}; rename the others")
         else:
             near = nearest(name, [*self.names, *self.folders], limit=1)
-            must = "row 1 does not look like a header; it" if self._odd_header else "row 1"
-            hint = f"did you mean {show(near[0])}?" if near else f"{must} must hold the names of the columns"
+            must = "row 1 must hold the names of the columns"
+            if near:
+                hint = f"did you mean {show(near[0])}?" + (f" Then say so in {field}" if field else "")
+            elif self._odd_header:
+                hint = must.replace("row 1", "row 1 does not look like a header; it")
+            else:
+                hint = must + (f"; if it has another name, say so in {field}" if field else "")
             self.problems.append(f"has no column {show(name)}; {hint}")
         return Part()
 
@@ -121,7 +129,7 @@ def _algorithm(find: _Finder, reader: FileReader, reading: Reading) -> Part:
     if reading.columns.algorithm is not None:
         return find(reading.columns.algorithm)
     if find.has("algorithm") or len(reading.algorithms) > 1:
-        return find("algorithm")
+        return find("algorithm", "columns.algorithm")
     return Part(text=reading.algorithms[0])
 
 
@@ -130,7 +138,19 @@ def _cause(find: _Finder) -> Part:
     if len(names) == 2:
         find.problems.append("has both columns 'cause' and 'cause1'; say which in columns.cause")
         return Part()
-    return find(names[0] if names else "cause")
+    return find(names[0] if names else "cause", "columns.cause")
+
+
+def _many_causes(reader: FileReader, causes: Sequence[CauseList]) -> list[str]:
+    """A hint for files with a column for each cause, which have none that holds the cause."""
+    named = sum(_is_cause(name, causes) for name in reader.names)
+    if named < 2:
+        return []
+    return [
+        f"{named} columns are named by causes; if they hold probabilities (InSilicoVA's indiv.prob), take the most "
+        "probable cause of each death first (openVA's getTopCOD); if one of them is 1 and all others 0, set "
+        "input.layout: matrix"
+    ]
 
 
 def _rest(reader: FileReader, plan: ColumnPlan) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
@@ -224,10 +225,15 @@ def unmapped_label(label: str, causes: CauseList) -> str:
             f"{sentence}; it looks like an ICD-10 code: say in cause_labels which codes or ranges mean which "
             "broad cause"
         )
+    if _NUMBER.fullmatch(label.strip()):
+        return f"{sentence}; it is a number: if another column has the names, say so in columns.cause"
     near = ", ".join(show(name) + _meaning(name, causes) for name in causes.nearest(label))
     other = other_age_group(label, causes.age_group)
     elsewhere = f"; it is a cause of age group {other}" if other else ""
     return sentence + (f"; nearest known: {near}" if near else "") + elsewhere
+
+
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 def _meaning(name: str, causes: CauseList) -> str:

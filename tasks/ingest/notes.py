@@ -13,6 +13,7 @@ from tasks.ingest.reading import Reading
 from tasks.ingest.reduce import Records
 from tasks.ingest.tables import MAX_MEMBERS
 from tasks.results import MANY_SET_ASIDE
+from tasks.sources import MISSING_TEXTS
 from tasks.terms import AGE_GROUPS, ALIASES, BROAD_CAUSES, MAX_LABELS, alias_note, amount, normal, show
 
 COVERED = 0.9
@@ -140,6 +141,11 @@ def _alike(records: Records, reading: Reading) -> Iterator[str]:
     """Values of a strata column that are one value but for their spelling; the values are not shown."""
     for index, column in enumerate(reading.columns.strata):
         labels = [label for label in records.codes[f"s{index}"].labels if label is not None]
+        if set(labels) & set(MISSING_TEXTS):
+            yield (
+                f"column {show(column)}: a text such as NA makes a stratum of its own, as only a cell of a CSV file is "
+                "missing by such a text; in Parquet write null where a value is missing"
+            )
         values = sorted(set(values_of(labels)))
         if several := len(labels) - len(values):
             yield (

@@ -145,7 +145,10 @@ class Problems:
         )
         if self._labels("cause", f"treatment = '{treatment}'", self._cause):
             self._found += self._doubts() if treatment == "unmapped" else []
-            meaning = "to have labels of another list mean a broad cause, name them in cause_labels; "
+            meaning = (
+                "to have labels of another list mean a broad cause (or Undetermined, or Stillbirth), name them in "
+                "cause_labels; "
+            )
             self._found.append(
                 (meaning if treatment == "unmapped" and self._reading.study_cause_map is None else "")
                 + f"to leave {treatment} causes out, counted and reported, set {treatment}_causes: exclude"

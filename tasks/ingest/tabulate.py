@@ -36,7 +36,7 @@ from tasks.ingest.reading import Part, Reading
 from tasks.ingest.reduce import MAX_DISTINCT, MEMORY, Records, TooManyValues
 from tasks.ingest.tables import Tabulation, check_records_add_up, content_checksum, tables
 from tasks.sources import MISSING_TEXTS, FileReader, RowBatch, find_files, inline_batches, row_numbers
-from tasks.terms import AGE_GROUPS, CauseList, amount, is_undetermined, nearest, normal, show
+from tasks.terms import AGE_GROUPS, CauseList, amount, nearest, normal, says_no_cause, show
 
 INLINE = "input.counts"
 
@@ -145,7 +145,7 @@ def _unknown_meanings(reading: Reading, causes: Mapping[str, CauseList]) -> list
     for age_group, known in causes.items():
         broad = {normal(cause): cause for cause in known.broad}
         for label, cause in reading.cause_labels.get(age_group, {}).items():
-            if normal(cause) not in broad and not is_undetermined(cause):
+            if normal(cause) not in broad and not says_no_cause(cause):
                 elsewhere = [age for age in causes if normal(cause) in map(normal, causes[age].broad)]
                 hint = (
                     f"; give each age group a map of its own: {{{elsewhere[0]}: {{...}}, ...}}"

@@ -194,8 +194,8 @@ class RequestFields(_Part):
         description=(
             "Label -> broad cause that it means, for ICD-10 codes and ranges (A00-B99), translations and "
             "other lists: same result as with the broad causes in the input. Goes before the known names; "
-            "Undetermined is allowed as a cause. With an age group from a column also {neonate: {...}, "
-            "child: {...}}. Empty: none."
+            "Undetermined and Stillbirth are allowed as causes. With an age group from a column also "
+            "{neonate: {...}, child: {...}}. Empty: none."
         ),
     )
     do_not_calibrate: Annotated[

@@ -51,10 +51,26 @@ def parquet_batches(file: Any, name: str, positions: Sequence[int]) -> Iterator[
     try:
         for batch in opened.iter_batches(BATCH_ROWS, columns=names):
             rows = np.arange(start, start + batch.num_rows, dtype=np.int64)
+            _no_missing_of_r(batch, start, name)
             start += batch.num_rows
             yield rows, [_text(batch.column(one), one, name) for one in names]
     except pa.ArrowException:
         raise InputError(f"{name}: cannot be read as Parquet; is it whole?") from None
+
+
+MISSING_OF_R = -(2**31)
+"""R's missing whole number, as it comes out where a program copies R's numbers without knowing of it."""
+
+
+def _no_missing_of_r(batch: Any, start: int, name: str) -> None:
+    for column, array in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_signed_integer(array.type) and array.type.bit_width >= 32:
+            place = pc.index(array, pa.scalar(MISSING_OF_R, array.type)).as_py()
+            if place >= 0:
+                raise InputError(
+                    f"{name}, column '{column}', row {start + place}: holds {MISSING_OF_R}, R's missing whole number "
+                    "as a program writes it that does not know it; write null there (arrow and nanoparquet do)"
+                )
 
 
 def _text(array: Any, column: str, name: str) -> Any:

@@ -11,11 +11,11 @@ from tasks.terms.causes import (
     Stillbirths,
     cause_map,
     cause_rows,
-    is_undetermined,
     nearest,
     normal,
     only_in_who_2022,
     other_age_group,
+    says_no_cause,
 )
 from tasks.terms.countries import OTHER, name_key, nearest_countries, resolve_country
 from tasks.terms.flags import FLAGS
@@ -49,7 +49,6 @@ __all__ = [
     "code_range",
     "in_order",
     "in_words",
-    "is_undetermined",
     "name_key",
     "nearest",
     "nearest_countries",
@@ -60,6 +59,7 @@ __all__ = [
     "other_age_group",
     "overlapping",
     "resolve_country",
+    "says_no_cause",
     "show",
     "value_key",
     "visible",

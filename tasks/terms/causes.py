@@ -101,22 +101,55 @@ def cause_map(age_group: str) -> Mapping[str, str]:
 
 
 @cache
-def who_2022_map(age_group: str) -> Mapping[str, str]:
-    """Names of the WHO 2022 cause list, in lower case, with their broad cause; without stillbirths.
+def _who_rows() -> tuple[Mapping[str, str], ...]:
+    """The WHO list of 2022: code, cause and broad causes, with the names that the list of 2016 has for it.
 
-    Each name is there alone and after its code, as in "01.04 diarrhoeal diseases".
+    interva5: as openVA's InterVA5 and InSilicoVA shorten it; who_2016: as the WHO's manual of 2016 spells it;
+    both are empty where the name is the same.
     """
     text = files("tasks.terms").joinpath("who2022_causes.csv").read_text(encoding="utf-8")
-    rows = [row for row in csv.DictReader(text.splitlines()) if row[age_group] != "stillbirth"]
-    names = {normal(row["cause"]): row[age_group] for row in rows}
-    return MappingProxyType(names | {f"{row['code']} {normal(row['cause'])}": row[age_group] for row in rows})
+    return tuple(csv.DictReader(text.splitlines()))
+
+
+_NAMES = ("cause", "interva5", "who_2016")
+_BEFORE_CODE = ("", "VAs-")
+
+
+@cache
+def who_map(age_group: str) -> Mapping[str, str]:
+    """Names of the WHO cause lists of 2022 and 2016, in lower case, with their broad cause; no stillbirths."""
+    return MappingProxyType(
+        {
+            normal(row[name]): row[age_group]
+            for row in _who_rows()
+            for name in _NAMES
+            if row[name] and row[age_group] != "stillbirth"
+        }
+    )
+
+
+@cache
+def _of_coded() -> Mapping[str, str]:
+    """Names of the WHO lists after their code, as "01.04 diarrhoeal diseases", each with the name alone."""
+    return MappingProxyType(
+        {
+            normal(f"{before}{row['code']} {row[name]}"): normal(row[name])
+            for row in _who_rows()
+            for name in _NAMES
+            if row[name]
+            for before in _BEFORE_CODE
+        }
+    )
 
 
 @cache
 def _only_in_who_2022(age_group: str) -> frozenset[str]:
-    known = cause_map(age_group)
+    older = {*cause_map(age_group), *(normal(row["who_2016"]) for row in _who_rows())}
     return frozenset(
-        visible(name) for name in who_2022_map(age_group) if _CODE_OF_WHO.sub("", name) not in known
+        normal(visible(before + row["cause"]))
+        for row in _who_rows()
+        if row[age_group] != "stillbirth" and normal(row["cause"]) not in older
+        for before in ("", *(f"{start}{row['code']} " for start in _BEFORE_CODE))
     )
 
 
@@ -128,8 +161,7 @@ def only_in_who_2022(label: str, age_group: str) -> bool:
 def cause_rows(age_group: str) -> list[tuple[str, str]]:
     """Pairs of cause name and broad cause, by broad cause in the standard order, as people read the map."""
     order = BROAD_CAUSES[age_group]
-    known = {name: broad for name, broad in who_2022_map(age_group).items() if not _CODE_OF_WHO.match(name)}
-    known |= cause_map(age_group)
+    known = {**who_map(age_group), **cause_map(age_group)}
     rows = sorted(known.items(), key=lambda pair: (order.index(pair[1]), pair[0]))
     return rows + [(normal(label), "(excluded: stillbirth)") for label in STILLBIRTHS]
 
@@ -139,9 +171,9 @@ class CauseList:
 
     study_cause_map: study cause -> broad cause; the calibration causes are then the study causes as spelled.
     broad_causes: the causes of the misclassification matrices where they are not the standard ones.
-    cause_labels: label, ICD-10 code or range of codes -> broad cause, or a word such as Undetermined; goes
-    before the standard names. Targets that are neither are left out: who calls this reports them.
-    stillbirths: "other" counts them as that broad cause, where the matrices have it.
+    cause_labels: label, ICD-10 code or range of codes -> broad cause, or a word such as Undetermined or
+    Stillbirth; goes before the standard names. Targets that are neither are left out: who calls this reports
+    them. stillbirths: "other" counts them as that broad cause, where the matrices have it.
     """
 
     def __init__(
@@ -154,46 +186,48 @@ class CauseList:
     ) -> None:
         self.age_group = age_group
         self.broad = tuple(broad_causes) if broad_causes is not None else BROAD_CAUSES[age_group]
-        self._coded: dict[str, str] = {}
+        self._alone: Mapping[str, str] = {} if study_cause_map else _of_coded()
         if study_cause_map:
             self.known = {normal(study): study.strip() for study in study_cause_map}
         else:
-            self.known, self._coded = self._standard(stillbirths)
+            self.known = self._standard(stillbirths)
         self._left_out: dict[str, Treatment] = {normal(label): "stillbirth" for label in STILLBIRTHS}
         self._left_out |= {normal(label): "undetermined" for label in UNDETERMINED}
         self._left_out = {key: why for key, why in self._left_out.items() if key not in self.known}
         self._ranges: list[tuple[CodeRange, CauseMatch]] = []
+        meanings = {normal(word): self.match(word) for word in (*STILLBIRTHS, *UNDETERMINED)}
+        meanings |= {normal(cause): CauseMatch("", cause, "mapped") for cause in self.broad}
         for label, target in (cause_labels or {}).items():
-            self._add(label, target)
+            if normal(target) in meanings:
+                self._add(label, meanings[normal(target)])
 
-    def _standard(self, stillbirths: Stillbirths) -> tuple[dict[str, str], dict[str, str]]:
-        """The standard names with their broad causes, and apart those that begin with a code of the WHO."""
-        names = {**who_2022_map(self.age_group), **cause_map(self.age_group)}
+    def _standard(self, stillbirths: Stillbirths) -> dict[str, str]:
+        """The standard names with their broad causes, as far as the matrices have them."""
+        names = {**who_map(self.age_group), **cause_map(self.age_group)}
         names |= {normal(label): "other" for label in STILLBIRTHS if stillbirths == "other"}
-        found = {name: cause for name, cause in names.items() if cause in self.broad}
-        coded = {name: cause for name, cause in found.items() if _CODE_OF_WHO.match(name)}
-        known = {name: cause for name, cause in found.items() if name not in coded}
-        return known | {normal(cause): cause for cause in self.broad}, coded
+        known = {name: cause for name, cause in names.items() if cause in self.broad}
+        return known | {normal(cause): cause for cause in self.broad}
 
-    def _add(self, label: str, target: str) -> None:
-        """Have a label of `cause_labels` mean its target, before all that is known."""
-        spelled = {normal(cause): cause for cause in self.broad}
-        cause = spelled.get(normal(target))
-        if cause is not None:
-            self.known[normal(label)] = cause
-            self._left_out.pop(normal(label), None)
-        elif is_undetermined(target):
-            self.known.pop(normal(label), None)
-            self._left_out[normal(label)] = "undetermined"
-        if (codes := code_range(label)) and (cause is not None or is_undetermined(target)):
-            self._ranges.append((codes, CauseMatch("", cause, "undetermined" if cause is None else "mapped")))
+    def _add(self, label: str, meaning: CauseMatch) -> None:
+        """Have a label of `cause_labels` mean what its target means, before all that is known."""
+        key = normal(label)
+        self.known.pop(key, None)
+        self._left_out.pop(key, None)
+        if meaning.cause is None:
+            self._left_out[key] = meaning.treatment
+        else:
+            self.known[key] = meaning.cause
+        if codes := code_range(label):
+            self._ranges.append((codes, meaning))
 
     def match(self, label: str | None) -> CauseMatch:
         """The calibration cause of a label, or why it has none."""
         key = normal(label or "")
         if not key:
             return CauseMatch("", None, "blank")
-        if cause := self.known.get(key) or self._coded.get(key):
+        if key not in self.known and key not in self._left_out:
+            key = self._alone.get(key, key)
+        if cause := self.known.get(key):
             return CauseMatch(label or "", cause, "mapped")
         if key in self._left_out:
             return CauseMatch(label or "", None, self._left_out[key])
@@ -213,12 +247,11 @@ class CauseList:
         return list(dict.fromkeys(found))[:limit]
 
 
-def is_undetermined(label: str) -> bool:
-    """Whether a label says that no cause could be determined."""
-    return normal(label) in map(normal, UNDETERMINED)
+def says_no_cause(label: str) -> bool:
+    """Whether a label says that no cause could be determined, or that it was a stillbirth."""
+    return normal(label) in map(normal, (*UNDETERMINED, *STILLBIRTHS))
 
 
-_CODE_OF_WHO = re.compile(r"\d\d(\.\d\d)? ")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _NO_HINT = frozenset({"other", "unspecified", "cause", "causes", "disease", "diseases", "with", "neonatal"})
 

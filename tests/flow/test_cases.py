@@ -13,53 +13,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
+from support.case import Case
 from support.ingest_made import accounted, counts, deaths
 
 from tasks.errors import InputError
-from tasks.ingest import Tabulation
-from tasks.request import load_request
-from tasks.run import prepare
 
 PLACE = "age_group=neonate/country=Mozambique"
 OPEN_QUOTE = "a quotation mark is not closed"
 THOUSANDS = "could be thousands or a decimal fraction: write plain digits, such as 12000 or 12"
-
-
-class Case:
-    """A folder with files and a request beside them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def file(self, name: str, content: str | bytes | pd.DataFrame) -> str:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, pd.DataFrame):
-            content.to_parquet(path)
-        else:
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return name
-
-    def check(self, uri: Any, layout: str = "records", **fields: Any) -> Tabulation:
-        request = {
-            "name": "case",
-            "age_group": "neonate",
-            "country": "Mozambique",
-            "algorithms": ["eava"],
-            "input": {"uri": uri, "layout": layout},
-            "matrix": {"source": "illustrative"},
-            "output": str(self.folder / "results"),
-            **fields,
-        }
-        file = self.folder / "request.yaml"
-        file.write_text(yaml.safe_dump(request))
-        return prepare(load_request(file)).tabulation
-
-    def refused(self, uri: Any, layout: str = "records", **fields: Any) -> str:
-        with pytest.raises(InputError) as raised:
-            self.check(uri, layout, **fields)
-        return "\n".join(problem.replace(f"{self.folder}/", "") for problem in raised.value.problems)
 
 
 @pytest.fixture
@@ -127,6 +88,16 @@ class TestMissing:
         table = pd.DataFrame({"ID": ["1", "2"], "cause": ["ipre", "ipre"], "place": ["NA", None]})
         found = case.check(case.file("a.parquet", table), columns={"strata": ["place"]})
         assert deaths(found) == {f"{PLACE}/place=(missing)": 1, f"{PLACE}/place=NA": 1}
+        assert any("column 'place': a text such as NA makes a stratum of its own" in n for n in found.notes)
+
+    def test_the_missing_whole_number_of_r_is_no_year(self, case: Case) -> None:
+        """reticulate 1.28 (Debian 12) hands R's integers to pandas bit by bit, and NA becomes -2147483648."""
+        table = pd.DataFrame({"ID": ["1", "2"], "cause": ["ipre", "ipre"], "year": [2023, -(2**31)]})
+        file = case.file("a.parquet", table)
+        assert case.refused(file, columns={"strata": ["year"]}).startswith(
+            "a.parquet, column 'year', row 2: holds -2147483648, R's missing whole number"
+        )
+        assert counts(case.check(file)) == {"eava": {"ipre": 2}}  # nobody reads the column
 
     @pytest.mark.parametrize("text", ["", "NA", "NaN", "#N/A", "NULL", "<NA>", "n/a"])
     def test_what_programs_write_for_nothing_makes_one_stratum(self, case: Case, text: str) -> None:

@@ -198,6 +198,13 @@ def test_a_level_that_the_run_has_not_is_refused_with_the_way_out(results):
         dhis2_csv(results, read_mapping(text))
 
 
+def test_a_total_that_the_run_has_not_is_named_as_such(tmp_path):
+    text = "org_unit: OuNampula01\nperiod: '2023'\ndata_elements: {neonate: {other: {mean: DeOtherMean}}}\n"
+    run = build(tmp_path, Case(columns={"province": PROVINCES}))
+    with pytest.raises(InputError, match=r"no results of all its strata together: add roll_ups: \[\[\]\]"):
+        dhis2_csv(run, read_mapping(text))
+
+
 def test_values_without_a_mapping_are_all_named(results):
     text = MAPPING.replace("Nampula: OuNampula01, Tete: OuTete00001", "Elsewhere: OuTete00001")
     with pytest.raises(InputError) as error:

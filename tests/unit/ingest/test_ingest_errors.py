@@ -15,9 +15,8 @@ from tasks.request.model import parse_request
 
 GO_ON = "to go on without such rows, set bad_records: reject; they are then counted and reported"
 LEAVE_OUT = (
-    "to have labels of another list mean a broad cause, name them in cause_labels; to leave unmapped causes "
-    "out, counted and reported, set unmapped_causes: exclude "
-    "(known causes: vacal causes {})"
+    "to have labels of another list mean a broad cause (or Undetermined, or Stillbirth), name them in cause_labels; "
+    "to leave unmapped causes out, counted and reported, set unmapped_causes: exclude (known causes: vacal causes {})"
 )
 OPEN_QUOTE = "a quotation mark is not closed, so that rows run into each other; correct the file"
 
@@ -215,7 +214,7 @@ def test_a_missing_column_is_named_with_the_one_that_may_be_meant(tmp_path: Path
     assert refused(request, tmp_path) == [
         "deaths.csv: has no column 'district'; did you mean 'distrito'?",
         "deaths.csv: has no column 'year'; row 1 must hold the names of the columns",
-        "deaths.csv: has no column 'ID'; did you mean 'Idd'?",
+        "deaths.csv: has no column 'ID'; did you mean 'Idd'? Then say so in columns.id",
         "deaths.csv: has no column 'cause of death'; did you mean 'cause_of_death'?",
     ]
 
@@ -223,8 +222,9 @@ def test_a_missing_column_is_named_with_the_one_that_may_be_meant(tmp_path: Path
 def test_a_file_without_a_header_does_not_show_its_first_record(tmp_path: Path) -> None:
     found = refused(of_file(csv(tmp_path, "00123,Snake bite\n00124,ipre")), tmp_path)
     assert found == [
-        "deaths.csv: has no column 'ID'; row 1 must hold the names of the columns",
-        "deaths.csv: has no column 'cause'; row 1 must hold the names of the columns",
+        f"deaths.csv: has no column '{name}'; row 1 must hold the names of the columns; if it has another name, "
+        f"say so in columns.{field}"
+        for name, field in (("ID", "id"), ("cause", "cause"))
     ]
 
 
@@ -242,7 +242,8 @@ def test_an_ambiguous_cause_column_is_refused(tmp_path: Path, text: str, problem
 def test_several_algorithms_need_a_column_or_a_file_each(tmp_path: Path) -> None:
     path = csv(tmp_path, "ID,cause\n1,ipre")
     assert refused(of_file(path, algorithms=["eava", "interva"]), tmp_path) == [
-        "deaths.csv: has no column 'algorithm'; row 1 must hold the names of the columns"
+        "deaths.csv: has no column 'algorithm'; row 1 must hold the names of the columns; if it has another name, say "
+        "so in columns.algorithm"
     ]
 
 
@@ -432,7 +433,8 @@ def test_a_cut_off_gzip_file_is_refused(tmp_path: Path) -> None:
 def test_a_parquet_file_with_other_columns_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id_number": ["1"], "cause": ["ipre"]}), tmp_path / "d.parquet")
     assert refused(of_file(tmp_path / "d.parquet"), tmp_path) == [
-        "d.parquet: has no column 'ID'; row 1 must hold the names of the columns"
+        "d.parquet: has no column 'ID'; row 1 must hold the names of the columns; if it has another name, say "
+        "so in columns.id"
     ]
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+from importlib.resources import files
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,11 +10,14 @@ from hypothesis import strategies as st
 from tasks.terms.causes import (
     AGE_GROUPS,
     BROAD_CAUSES,
+    STILLBIRTHS,
     UNDETERMINED,
     CauseList,
     cause_map,
     convert,
+    only_in_who_2022,
     other_age_group,
+    who_map,
 )
 
 
@@ -103,3 +109,44 @@ def test_other_matrices_bring_their_own_causes() -> None:
     assert causes.match("Fever").cause == "fever"
     assert causes.match("Malaria").cause == "malaria"
     assert causes.match("pneumonia").treatment == "unmapped"
+
+
+@pytest.mark.parametrize("age_group", AGE_GROUPS)
+def test_a_name_of_2016_and_one_of_2022_for_the_same_code_have_the_same_broad_cause(age_group: str) -> None:
+    text = files("tasks.terms").joinpath("who2022_causes.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        if row["interva5"]:
+            assert cause_map(age_group)[row["interva5"]] == row[age_group]
+        if row["who_2016"]:
+            assert who_map(age_group)[row["who_2016"].lower()] == row[age_group]
+
+
+@pytest.mark.parametrize(
+    ("label", "cause", "newer"),
+    [
+        ("10.01 Prematurity", "prematurity", False),
+        ("VAs-10.01 Prematurity", "prematurity", False),
+        ("vas-10.01 prematurity or low birth weight", "prematurity", True),
+        ("10.03 Prematurity", None, False),
+        ("98 Other and unspecified non-communicable disease", "other", False),
+    ],
+)
+def test_a_name_after_its_own_code_is_the_name(label: str, cause: str | None, newer: bool) -> None:
+    assert CauseList("neonate").match(label).cause == cause
+    assert only_in_who_2022(label, "neonate") == newer
+
+
+def test_what_a_label_means_goes_before_the_name_and_holds_after_a_code() -> None:
+    causes = CauseList("neonate", cause_labels={"Neonatal sepsis": "other", "P95": "Stillbirth"})
+    assert causes.match("10.04 Neonatal sepsis").cause == "other"
+    assert causes.match("P95").treatment == "stillbirth"
+
+
+@pytest.mark.parametrize("word", STILLBIRTHS)
+def test_labels_of_stillbirths_count_as_other_where_stillbirths_do(word: str) -> None:
+    causes = CauseList("child", cause_labels={"P95": word}, stillbirths="other")
+    assert causes.match("P95").cause == "other"
+
+
+def test_under_a_study_map_a_code_is_no_code() -> None:
+    assert CauseList("neonate", {"Prematurity": "prematurity"}).match("10.01 Prematurity").cause is None
