@@ -28,8 +28,9 @@ StratumResult estimate(std::vector<double> matrix, const std::function<void()>& 
   settings.ensemble = settings.path_correction = false;
   settings.work = {100, 50, 0};
   settings.quantiles = {0.5};
-  return vacal::estimate_stratum(
-      {"north", {{20, 10}}}, {model}, settings, [](std::size_t) {}, heartbeat);
+  const vacal::Stratum north{"north", {{20, 10}}};
+  const auto silent = [](std::size_t) {};
+  return vacal::estimate_stratum(north, {model}, settings, silent, heartbeat);
 }
 
 }  // namespace
