@@ -1,4 +1,7 @@
-"""The command `vacal`. Exit codes: 0 done, 1 failed, 2 the input is wrong; every message says what to do."""
+"""The command `vacal`. Every message says what to do.
+
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 published, but nothing of it may be used or much is missing.
+"""
 
 from __future__ import annotations
 
@@ -65,17 +68,20 @@ def run(
     asked = [_load(path, matrix_source, output) for path in requests]
     for source in {request.matrix.source for request in asked}:
         load_inventory(source)  # a missing one is told at once, not after Prefect's server has started
-    incomplete = False
+    lacking: list[str] = []
     for request in asked:
         try:
             uri = calibrate(request, recompute=recompute)
         except IncompleteError as error:
-            uri, incomplete = error.uri, True
+            uri = error.uri
+            lacking.append(f"{request.name}: {error}")
         out.print(describe_run(open_results(uri)))
         out.print(f"\nReport: {uri}/report-{request.report_language}.html", soft_wrap=True)
         out.print(f"Results: {uri}", soft_wrap=True)
-    if incomplete:
-        raise typer.Exit(1)
+    for message in lacking:
+        err.print(message)
+    if lacking:
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from flows.cli.terminal import Listing
 from tasks.report import overall_verdict
 from tasks.results import ENSEMBLE, Comparison, Results, reasons_from_json, split_flags
 from tasks.terms import CAUSE_ORDER, amount, in_words, words
-from tasks.view import NO_INTERVAL, View, set_aside, shown_verdict, trusts_interval
+from tasks.view import NO_INTERVAL, View, nothing_usable, set_aside, shown_verdict, trusts_interval
 
 SHOWN_AT_MOST = 4  # strata and roll-ups printed in full; the files hold the rest
 CONTRASTS = "contrasts.parquet"
@@ -74,7 +74,7 @@ def _heading(results: Results) -> RenderableType:
     name = f"{inventory['id']}, sha256 {inventory['checksum'][:12]}"
     heading = Text(f"Run {manifest['run']}: {manifest['status'].replace('_', ' ')}", style="bold")
     verdict = words("en")(f"verdicts.{overall_verdict(View(results))}")
-    for sentence in set_aside(View(results)):
+    for sentence in [*nothing_usable(View(results)), *set_aside(View(results))]:
         heading.append(f"\n{sentence}", style="bold red")
     heading.append(f"\nVerdict of the main results: {verdict}", style="not bold")
     heading.append(f"\nMisclassification matrices: {name}", style="not bold")

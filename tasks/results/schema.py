@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -31,6 +31,9 @@ MANY_SET_ASIDE = 0.1
 """Share of the records received that is rejected, above which a run says so before anything else."""
 WITH_RESULT = ("calibrated", "not_calibrated")
 """Statuses of a fit that has a result."""
+Shortfall = Literal["NothingUsable", "TotalsUnusable", "CompletedWithFailures", "TooMuchLeftOut"]
+SHORTFALLS: tuple[Shortfall, ...] = get_args(Shortfall)
+"""Final states of a run that is published and lacks what it was for, the gravest first (docs/operate.md)."""
 NOOP = 0.005
 """A calibration that moves no fraction by as much has done nothing."""
 MISFIT = 0.005

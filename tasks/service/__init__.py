@@ -16,7 +16,13 @@ from tasks.service.content import absolute, input_content
 from tasks.service.doctor import examine
 from tasks.service.follow import AlgorithmProgress, Line, ServerSource, follow
 from tasks.service.health import POOL, service_checks
-from tasks.service.retention import remove_expired_inputs, remove_expired_runs, with_newest_input
+from tasks.service.retention import (
+    remove_expired_inputs,
+    remove_expired_runs,
+    unread_in_words,
+    unread_inputs,
+    with_newest_input,
+)
 from tasks.service.upkeep import close_lost_runs, close_orphans
 
 __all__ = [
@@ -43,5 +49,7 @@ __all__ = [
     "remove_expired_inputs",
     "remove_expired_runs",
     "service_checks",
+    "unread_in_words",
+    "unread_inputs",
     "with_newest_input",
 ]

@@ -33,6 +33,7 @@ from prefect.states import Cancelling
 
 from tasks.errors import InputError, ServiceError, StateError
 from tasks.request import CalibrationRequest
+from tasks.results import SHORTFALLS
 from tasks.service.artifacts import algorithm_of
 
 DEPLOYMENT = "calibrate/calibrate"
@@ -64,14 +65,15 @@ NAMED = {
     "Late": "late",
     "AwaitingConcurrencySlot": "waiting for its turn",
     "AwaitingRetry": "waiting to try again",
+    "NothingUsable": "nothing usable",
+    "TotalsUnusable": "totals unusable",
     "CompletedWithFailures": "complete with failures",
+    "TooMuchLeftOut": "too much left out",
     "BadInput": "refused",
     "TimedOut": "timed out",
 }
-ENDED = frozenset(
-    {"complete", "complete with failures", "failed", "refused", "timed out", "crashed", "cancelled"}
-)
-WITH_RESULTS = frozenset({"complete", "complete with failures"})
+WITH_RESULTS = frozenset({"complete", *(NAMED[name] for name in SHORTFALLS)})
+ENDED = WITH_RESULTS | {"failed", "refused", "timed out", "crashed", "cancelled"}
 
 
 def status_word(state: State[Any] | None) -> str:
