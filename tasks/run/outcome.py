@@ -143,9 +143,10 @@ def _about_totals(found: Outcome) -> str:
 
 
 def _about_strata(found: Outcome) -> str:
-    if found.usable_strata == found.strata:
+    unusable = found.strata - found.usable_strata
+    if found.usable_strata and unusable <= found.below_minimum + found.unfitted:  # they are told as such
         return ""
-    many = _of(found.strata - found.usable_strata, found.strata, "stratum", "strata")
+    many = _of(unusable, found.strata, "stratum", "strata")
     return f"{many}{'' if found.totals else _reasons(found)}"
 
 
