@@ -110,7 +110,7 @@ def supported(
     rows.append(("countries", ", ".join(inventory.countries())))
     rows.append(("algorithms", ", ".join(inventory.algorithms())))
     for name, part in {
-        "matrix": schema["$defs"]["Matrix"],
+        "matrix": schema["$defs"]["MatrixChoice"],
         "input": schema["$defs"]["Input"],
         "": schema,
     }.items():

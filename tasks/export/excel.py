@@ -100,9 +100,7 @@ def _write_results(book: xlsxwriter.Workbook, view: View) -> str:
     say = view.say
     sheet = book.add_worksheet(say("exports.results"))
     bold, percent = book.add_format({"bold": True, "bottom": 1}), book.add_format({"num_format": "0%"})
-    colours = {
-        say(f"verdicts.{verdict}"): book.add_format({"bg_color": _COLOURS[verdict]}) for verdict in SHOWN
-    }
+    colours = {verdict: book.add_format({"bg_color": _COLOURS[verdict]}) for verdict in SHOWN}
     head = [
         say("options.country"), *view.columns, say("options.age_group"),
         *(say(f"columns.{name}") for name in (
@@ -115,8 +113,10 @@ def _write_results(book: xlsxwriter.Workbook, view: View) -> str:
     for place, name in enumerate(head):
         sheet.set_column(place, place, 100 if place == len(head) - 1 else max(14, len(name) + 2))
         sheet.write_string(0, place, name, bold)
-    for row, values in enumerate(shown, 1):
-        _write_row(sheet, row, [(isinstance(v, float), v) for v in values], percent, colours)
+    for row, (verdict, values) in enumerate(shown, 1):
+        formats = [percent if isinstance(value, float) else None for value in values]
+        formats[-2] = colours[verdict]
+        _write_row(sheet, row, values, formats)
     if len(rows) <= RESULT_ROWS_AT_MOST:
         return ""
     number = say.number(view.estimates.table.num_rows)
@@ -125,8 +125,8 @@ def _write_results(book: xlsxwriter.Workbook, view: View) -> str:
     )
 
 
-def _result_rows(view: View) -> Iterator[list[Any]]:
-    """One row per estimate, as the head of the sheet says; an interval that is too narrow is left out."""
+def _result_rows(view: View) -> Iterator[tuple[str, list[Any]]]:
+    """The verdict and the row of each estimate, as the head of the sheet says; no interval that is too narrow."""
     say = view.say
     for unit in view.units:
         missing = say("report.missing")
@@ -135,10 +135,11 @@ def _result_rows(view: View) -> Iterator[list[Any]]:
         for result in unit.estimated:
             for row in result.rows:
                 ends = [row["q025"], row["q975"]] if trusts_interval(row) else [None, None]
-                yield [
+                verdict = shown_verdict(row)
+                yield verdict, [
                     *where, say.or_plain(f"age_groups.{unit.age_group}"), result.name,
                     say.cause(row["cause"]), None if result.is_ensemble else row["deaths"],
-                    row["raw"], row["mean"], *ends, say(f"verdicts.{shown_verdict(row)}"),
+                    row["raw"], row["mean"], *ends, say(f"verdicts.{verdict}"),
                     " ".join(reasons_in_words(row["verdict_codes"], say)),
                 ]  # fmt: skip
 
@@ -150,47 +151,43 @@ def _write_table(book: xlsxwriter.Workbook, name: str, view: View) -> str:
     sheet = book.add_worksheet(name)
     head = book.add_format({"bold": True, "bottom": 1})
     percent = book.add_format({"num_format": "0.0%"})
-    colours: dict[str, Format] = {
-        verdict: book.add_format({"bg_color": _COLOURS[verdict]}) for verdict in VERDICTS
-    }
+    colours = {verdict: book.add_format({"bg_color": _COLOURS[verdict]}) for verdict in VERDICTS}
+    verdict_at = frame.columns.get_loc("verdict") if "verdict" in frame else None
     sheet.freeze_panes(1, 0)
     sheet.autofilter(0, 0, min(len(frame), limit), len(frame.columns) - 1)
     for place, column in enumerate(frame.columns):
         sheet.set_column(place, place, _width(column), percent if _is_fraction(column) else None)
         sheet.write_string(0, place, column, head)
+    fractions = [_is_fraction(str(column)) for column in frame.columns]
     for row, values in enumerate(_plain_rows(frame.head(limit)), 1):
-        _write_row(sheet, row, values, percent, colours)
+        formats = [percent if fraction else None for fraction in fractions]
+        if verdict_at is not None:
+            formats[verdict_at] = colours.get(values[verdict_at])
+        _write_row(sheet, row, values, formats)
     if len(frame) <= limit:
         return ""
     return f"{name}: " + say("exports.too_long", shown=say.number(limit), number=say.number(len(frame)))
 
 
-def _write_row(
-    sheet: Worksheet,
-    row: int,
-    values: Sequence[tuple[bool, Any]],
-    percent: Format,
-    colours: dict[str, Format],
-) -> None:
-    for place, (fraction, value) in enumerate(values):
+def _write_row(sheet: Worksheet, row: int, values: Sequence[Any], formats: Sequence[Format | None]) -> None:
+    for place, (value, look) in enumerate(zip(values, formats, strict=True)):
         if value is None:
             continue
         if isinstance(value, str):
-            sheet.write_string(row, place, value, colours.get(value))
+            sheet.write_string(row, place, value, look)
         elif isinstance(value, bool):
-            sheet.write_boolean(row, place, value)
+            sheet.write_boolean(row, place, value, look)
         else:
-            sheet.write_number(row, place, value, percent if fraction else None)
+            sheet.write_number(row, place, value, look)
 
 
-def _plain_rows(frame: pd.DataFrame) -> Iterator[Sequence[tuple[bool, Any]]]:
-    """Rows of (is a fraction, plain Python value or None)."""
+def _plain_rows(frame: pd.DataFrame) -> Iterator[Sequence[Any]]:
+    """Rows of plain Python values or None."""
     columns = []
     for name in frame.columns:
         missing = frame[name].isna().tolist()
-        fraction = _is_fraction(str(name))
         values = zip(frame[name].tolist(), missing, strict=True)
-        columns.append([(fraction, None if gone else value) for value, gone in values])
+        columns.append([None if gone else value for value, gone in values])
     yield from zip(*columns, strict=True)
 
 

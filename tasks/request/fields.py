@@ -109,7 +109,7 @@ class Columns(_Part):
     )
 
 
-class Matrix(_Part):
+class MatrixChoice(_Part):
     """Which misclassification matrices are used."""
 
     type: Literal["prior", "fixed", "samples"] = Field(
@@ -181,7 +181,7 @@ class RequestFields(_Part):
         default=True,
         description="Whether the algorithms are also calibrated together; takes at least two of them.",
     )
-    matrix: Matrix = Field(default=Matrix(), description="The misclassification matrices.")
+    matrix: MatrixChoice = Field(default=MatrixChoice(), description="The misclassification matrices.")
     study_cause_map: dict[str, str] | None = Field(
         default=None,
         description=(

@@ -13,8 +13,7 @@ from tasks.results import ALL, DIVERGENT, ENSEMBLE, Named, named_to_json, texts_
 from tasks.run.chunks import Chunk
 
 BORROWED = "borrowed_from_other_strata"
-NOT_PUBLISHED = "joint_fit_not_published"
-_R_BORROWED, _R_NOT_PUBLISHED = "no_deaths_borrowed_from_other_strata", "not published: "
+_R_BORROWED = "no_deaths_borrowed_from_other_strata"
 _OF_AN_ESTIMATE = ("mean", "sd", "not_calibrated_reason", "calibrated_deaths", "ensemble_deaths")
 
 
@@ -54,7 +53,6 @@ def plain_reasons(fits: pd.DataFrame) -> tuple[pd.Series[str], pd.Series[bool]]:
     """R's reasons as the tables name them, and where an estimate is borrowed: that is a flag, no reason."""
     reasons, borrowed = fits["reason"].copy(), fits["reason"].eq(_R_BORROWED)
     reasons[borrowed] = None
-    reasons[reasons.str.startswith(_R_NOT_PUBLISHED, na=False)] = NOT_PUBLISHED
     return reasons, borrowed
 
 

@@ -180,7 +180,7 @@ class JointCalibration {
         publish(estimates, drawn, causes, reasons, pooled);
         summary.misfits = misfits(data, drawn, algorithms, causes);
       } else {
-        fail(estimates, "not published: " + drawn.reason);
+        fail(estimates, "joint_fit_not_published");  // why: in the summary
       }
       describe(drawn, summary);
     } catch (const Stopped&) {

@@ -144,16 +144,16 @@ def test_preview_shows_counts_and_no_ids(app: typer.Typer, tmp_path: Path) -> No
 def test_supported_names_causes_options_and_countries(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.matrices import find as inventory
+    import tasks.matrices as inventory
     from tasks.matrices.find import load_inventory
 
     monkeypatch.setattr(inventory, "load_inventory", lambda: load_inventory("illustrative"))
-    shown = CliRunner().invoke(app, ["supported"]).output
+    shown = " ".join(CliRunner().invoke(app, ["supported"]).output.split())
     for word in (
         "sepsis_meningitis_inf",
         "prior, fixed, samples",
         "per_stratum, joint",
         "records, matrix, counts",
     ):
-        assert word.split(", ")[0] in shown
+        assert word in shown
     assert '"additionalProperties": false' in CliRunner().invoke(app, ["supported", "--json"]).output

@@ -96,6 +96,7 @@ def test_a_code_of_format_1_is_read_in_its_parts(code: str, reason: Reason) -> N
     assert (none, null) == ("[]", None)
 
 
+@pytest.mark.slow
 def test_pages_exports_and_the_command_line_read_it(stored: Results, tmp_path: Path) -> None:
     for language in ("en", "fr", "pt"):
         assert write_report(View(stored, language), None)

@@ -330,6 +330,7 @@ TWO_PLACES = tables(places(["Gaza", "Tete"]), constants={"run": RUN})
 OLD_OR_NEW = ({"Gaza", "Tete"}, {"Sofala"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [Died(), StorageError("the disk is full")], ids=["killed", "disk full"])
 def test_a_replacement_that_ends_anywhere_leaves_the_old_run_or_the_new_one_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException

@@ -66,7 +66,8 @@ def restricted(inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def refusal(tmp_path: Path, **changes: Any) -> str:
-    request = parse_request(fields(**{"output": f"{tmp_path}/store", **changes}))
+    own = {"matrix": {"source": "illustrative"}, "output": f"{tmp_path}/store"}
+    request = parse_request(fields(**{**own, **changes}))
     with pytest.raises(VacalError) as raised:
         prepare(request)
     return str(raised.value)
