@@ -18,7 +18,7 @@ from prefect.tasks import Task
 
 from flows.progress import Progress
 from tasks import results, steps
-from tasks.engine import Pool
+from tasks.engine import Pool, open_pool
 from tasks.errors import EngineError, InputError, VacalError
 from tasks.request import CalibrationRequest, parse_request
 from tasks.run import (
@@ -133,7 +133,7 @@ def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | No
     Raises EngineError if R finished nothing, or if it is not the engine of this run.
     """
     progress.start()
-    with Pool() as pool:
+    with open_pool() as pool:
         lost = calibrate_chunks(steps.calibrate_chunk, job, job.chunks, progress, pool)
         if lost and len(lost) == len(job.chunks) > 1:
             raise EngineError(f"no chunk could be calibrated; the first: {first_line(lost)}")

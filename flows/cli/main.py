@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -19,8 +19,9 @@ from flows.cli import service as cli_service
 from flows.cli.runs import Finished, Store
 from flows.cli.terminal import console
 from tasks.errors import InputError, VacalError
-from tasks.request import CalibrationRequest
-from tasks.terms import AGE_GROUPS, amount, cause_rows
+
+if TYPE_CHECKING:
+    from tasks.request import CalibrationRequest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -58,16 +59,27 @@ def run(
 
     Example: vacal run examples/comsa-mozambique-neonate.yaml
     """
-    from flows.calibrate import IncompleteError, calibrate
-    from flows.cli.tables import describe_run
-    from tasks.matrices import load_inventory
-    from tasks.results import open_results
+    from flows.cli.server import use_server
     from tasks.settings import require_mode
 
     require_mode("run")
     asked = [_load(path, matrix_source, output) for path in requests]
+    said, server = use_server()  # it starts beside the imports
+    from tasks.matrices import load_inventory
+
     for source in {request.matrix.source for request in asked}:
-        load_inventory(source)  # a missing one is told at once, not after Prefect's server has started
+        load_inventory(source)  # a missing one is told at once, not after the flow has begun
+    from flows.calibrate import IncompleteError, calibrate
+    from flows.cli.tables import describe_run
+    from tasks.engine import start_early
+    from tasks.results import open_results
+    from tasks.settings import settings
+
+    if settings().runner == "threads":
+        start_early()
+    if server:
+        server.wait()
+    err.print(said, soft_wrap=True)
     lacking: list[str] = []
     for request in asked:
         try:
@@ -120,7 +132,8 @@ def causes(
 
     Example: vacal causes neonate
     """
-    from flows.cli.tables import plain_table
+    from flows.cli.listings import plain_table
+    from tasks.terms import AGE_GROUPS, cause_rows
 
     if age_group not in (None, *AGE_GROUPS):
         raise InputError(f"age group {age_group!r} is not known; it is one of {', '.join(AGE_GROUPS)}")
@@ -172,6 +185,8 @@ def _load(path: Path, matrix_source: str | None, output: str | None) -> Calibrat
 
 def fail(error: VacalError) -> NoReturn:
     """Print what is wrong, one line a problem, and exit: 2 for bad input, 1 for a failure."""
+    from tasks.terms import amount
+
     if not isinstance(error, InputError):
         err.print(f"error: {error}")
         sys.exit(1)

@@ -12,7 +12,6 @@ import typer
 
 from flows.cli.terminal import console
 from tasks.errors import InputError
-from tasks.settings import require_mode
 
 if TYPE_CHECKING:
     from tasks.service import RunStatus, Server
@@ -51,6 +50,8 @@ def submit(
 
     Example: vacal submit examples/comsa-mozambique-neonate.yaml
     """
+    from tasks.settings import require_mode
+
     require_mode("submit")
     from tasks.request import load_request
     from tasks.service import absolute, connect, input_content
@@ -133,6 +134,8 @@ def follow(run: Run) -> None:
 
     Exit code 0 if it is complete, 1 if not. Example: vacal follow comsa-mozambique-neonate
     """
+    from tasks.settings import require_mode
+
     require_mode("follow")
     from flows.cli.follow import print_events
     from tasks.service import ServerSource, connect

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.terms import FLAGS, in_words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 2
 """Number of the format of a stored run; the rule by which it rises is in docs/outputs.md."""
@@ -486,7 +488,7 @@ def _arrow(wanted: Sequence[Column]) -> pa.Schema:
 
 
 def _arrays(data: pa.Table | pd.DataFrame | Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    if isinstance(data, pd.DataFrame):
+    if not isinstance(data, pa.Table | Mapping):
         data = pa.Table.from_pandas(data, preserve_index=False)
     if isinstance(data, pa.Table):
         return {name: data[name].combine_chunks() for name in data.column_names}, data.num_rows
