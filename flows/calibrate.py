@@ -209,7 +209,13 @@ def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: Sta
     message = in_a_sentence(job, manifest, said, known=known)
     if manifest["status"] not in (COMPLETE, WITH_FAILURES):
         return failed("Failed", IncompleteError(message, job.uri, "Failed"))
-    record_results(UUID(flow_run.id), job.uri, lost_strata=may_heal(manifest))
+    record_results(
+        UUID(flow_run.id),
+        job.uri,
+        lost_strata=may_heal(manifest),
+        deaths=sum(job.tabulation.strata["deaths"].to_pylist()),
+        strata=found.strata,
+    )
     lacking = shortfalls(found, unfitted_share=request.unfitted_share, left_out_share=request.left_out_share)
     if lacking:
         name, _ = lacking[0]

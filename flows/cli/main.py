@@ -165,12 +165,15 @@ def simulate_nation(
 
 @app.command()
 def doctor() -> None:
-    """Look at R, packages, inventory, storage and Prefect server: what is found, what to do if missing."""
-    from tasks.service import examine, service_checks
+    """Look at R, packages, inventory, storage and Prefect server: what is found, what to do if missing.
 
-    checks = [*examine(), *service_checks()]
+    Also what wears a service down: processes and folders left behind, unread input, a slow database.
+    """
+    from tasks.service import examine, service_checks, strain_checks
+
+    checks = [*examine(), *service_checks(), *strain_checks()]
     for check in checks:
-        out.print(f"{'ok' if check.ok else 'MISSING':8} {check.name}: {check.found}", soft_wrap=True)
+        out.print(f"{'ok' if check.ok else check.wrong:8} {check.name}: {check.found}", soft_wrap=True)
         if not check.ok:
             out.print(f"         what to do: {check.what_to_do}", soft_wrap=True)
     if not all(c.ok or c.optional for c in checks):
