@@ -11,6 +11,7 @@ The command line (`vacal --help`) does the same and more: reports, pictures, exp
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version as _version_of
 from typing import Any
@@ -41,11 +42,19 @@ def calibrate(request: CalibrationRequest | Mapping[str, Any], *, recompute: boo
     recompute: calibrate again even if the store has the results of this request. Without it, a request that
     was calibrated before is recognised by its content, and the address of its stored results is returned.
 
+    Warns when the run is published and its verdicts or missing records leave it short of what it was for.
     Raises InputError before any work if the request or its input is wrong, with every problem in `problems`;
-    IncompleteError when strata failed and all else is published, at its `uri`; EngineError or another
-    VacalError when there are no results.
+    IncompleteError when more strata failed than the request allows and all else is published, at its `uri`;
+    EngineError or another VacalError when there are no results.
     """
     known = request if isinstance(request, CalibrationRequest) else parse_request(request)
-    from flows.calibrate import calibrate as flow  # here, as it loads Prefect
+    from flows.calibrate import IncompleteError  # here, as it loads Prefect
+    from flows.calibrate import calibrate as flow
 
-    return flow(known, recompute=recompute)
+    try:
+        return flow(known, recompute=recompute)
+    except IncompleteError as error:
+        if error.state in ("Failed", "CompletedWithFailures"):
+            raise
+        warnings.warn(str(error), stacklevel=2)
+        return error.uri

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -17,10 +18,22 @@ from prefect.tasks import Task
 
 from flows.progress import Progress
 from tasks import results, steps
-from tasks.engine import Pool
+from tasks.engine import Pool, open_pool
 from tasks.errors import EngineError, InputError, VacalError
 from tasks.request import CalibrationRequest, parse_request
-from tasks.run import COMPLETE, WITH_FAILURES, Chunk, Job, OtherEngineError, in_order, may_heal, reason_lost
+from tasks.run import (
+    COMPLETE,
+    WITH_FAILURES,
+    Chunk,
+    Job,
+    OtherEngineError,
+    in_order,
+    may_heal,
+    reason_lost,
+    sentences,
+    shortfalls,
+    stored_outcome,
+)
 from tasks.service import WITHOUT_REPORT, record_results
 from tasks.settings import Settings, settings
 from tasks.steps import failed
@@ -28,10 +41,13 @@ from tasks.terms import amount
 
 
 class IncompleteError(VacalError):
-    """Strata failed; the others are calibrated, and all is published at `uri`."""
+    """The run is published at `uri`, but lacks what it was for: nothing usable, say, or failed strata.
 
-    def __init__(self, message: str, uri: str) -> None:
-        self.uri = uri
+    `state`: the name of the run's final state.
+    """
+
+    def __init__(self, message: str, uri: str, state: str) -> None:
+        self.uri, self.state = uri, state
         super().__init__(message)
 
 
@@ -66,18 +82,27 @@ def calibrate(request: CalibrationRequest, recompute: bool = False) -> str:
     unless `recompute`, or unless strata were lost with their R process: these are tried again. A run that was
     interrupted goes on where it stopped.
 
-    Raises InputError (state BadInput) before any work, IncompleteError (CompletedWithFailures) when strata
-    failed and all else is published, any other VacalError when there are no results.
+    Raises InputError (state BadInput) before any work, IncompleteError (the states of `SHORTFALLS`) when the run
+    is published but nothing of it may be used, or more is missing than the request allows, any other
+    VacalError when there are no results.
     """
+    return run_whole(request, recompute=recompute)
+
+
+def run_whole(
+    request: CalibrationRequest | Mapping[str, Any], *, recompute: bool = False, warnings: Sequence[str] = ()
+) -> str:
+    """The body of a calibrating flow; warnings: what is known of the input beside it, one sentence each."""
     started = datetime.now(UTC)
     try:
         asked = request if isinstance(request, CalibrationRequest) else parse_request(request)
-        job = steps.prepare(asked, return_state=True).result()
+        prepared = steps.prepare(asked, return_state=True).result()
+        job = replace(prepared, warnings=tuple(warnings))
         stored = results.find_run(job.work.root, job.run)
         if stored is None or recompute or may_heal(stored):
             if recompute:
                 results.remove_work(job.work.root, job.run)
-            manifest, known = compute(job, started, replace=stored is not None), False
+            manifest, known = compute(job, started, again=stored is not None), False
         else:
             results.repair_run(job.work.root, job.run)
             manifest, known = stored, True
@@ -89,13 +114,13 @@ def calibrate(request: CalibrationRequest, recompute: bool = False) -> str:
     return final_state(job, manifest, known=known, told=told)  # type: ignore[return-value]
 
 
-def compute(job: Job, started: datetime, *, replace: bool) -> dict[str, Any]:
-    """Calibrate what is not in the store yet, and publish the run; returns its manifest."""
+def compute(job: Job, started: datetime, *, again: bool) -> dict[str, Any]:
+    """Calibrate what is not in the store yet, and publish the run, `again` in place of another; its manifest."""
     progress = Progress(job.strata_per_algorithm)
     done = calibrate_strata(job, progress)
     seconds = (datetime.now(UTC) - started).total_seconds()
     timings = {"started": started.isoformat(), "seconds_until_publication": seconds}
-    manifest: dict[str, Any] = steps.publish(job, done, timings, replace=replace, return_state=True).result()
+    manifest: dict[str, Any] = steps.publish(job, done, timings, replace=again, return_state=True).result()
     progress.end()
     return manifest
 
@@ -108,7 +133,7 @@ def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | No
     Raises EngineError if R finished nothing, or if it is not the engine of this run.
     """
     progress.start()
-    with Pool() as pool:
+    with open_pool() as pool:
         lost = calibrate_chunks(steps.calibrate_chunk, job, job.chunks, progress, pool)
         if lost and len(lost) == len(job.chunks) > 1:
             raise EngineError(f"no chunk could be calibrated; the first: {first_line(lost)}")
@@ -162,16 +187,14 @@ def outcomes(
         yield running[future], result if isinstance(result, Exception) else None
 
 
-def in_a_sentence(job: Job, manifest: Mapping[str, Any], *, known: bool, reported: bool) -> str:
-    """What became of the strata, and where the results are, for people to read."""
+def in_a_sentence(job: Job, manifest: Mapping[str, Any], said: Sequence[str], *, known: bool) -> str:
+    """What became of the strata, what else is to be `said`, and where the results are, for people to read."""
     strata = amount(sum(manifest["strata"].values()), "stratum", "strata")
     counts = (f"{count} {status.replace('_', ' ')}" for status, count in in_order(manifest["strata"]))
-    message = f"{strata}{', as calibrated before' if known else ''}: {', '.join(counts)}; "
-    if not reported:
-        message += f"the report could not be written (see the log, then vacal report {job.uri}); "
+    parts = [f"{strata}{', as calibrated before' if known else ''}: {', '.join(counts)}", *said]
     if may_heal(manifest):
-        message += "submitted again, it tries those once more that were lost with their R process; "
-    return f"{message}results: {job.uri}"
+        parts.append("submitted again, it tries those once more that were lost with their R process")
+    return "; ".join([*parts, *(warning.rstrip(".") for warning in job.warnings), f"results: {job.uri}"])
 
 
 def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: State[Any]) -> State[Any]:
@@ -179,12 +202,25 @@ def final_state(job: Job, manifest: Mapping[str, Any], *, known: bool, told: Sta
 
     `known`: the run was stored before. `told`: how the task ended that writes the report.
     """
-    message = in_a_sentence(job, manifest, known=known, reported=told.is_completed())
-    if manifest["status"] in (COMPLETE, WITH_FAILURES):
-        record_results(UUID(flow_run.id), job.uri, lost_strata=may_heal(manifest))
-    if manifest["status"] == COMPLETE:
-        name = None if told.is_completed() else WITHOUT_REPORT
-        complete: State[Any] = Completed(name=name, message=message, data=job.uri)
-        return complete
-    name = "CompletedWithFailures" if manifest["status"] == WITH_FAILURES else "Failed"
-    return failed(name, IncompleteError(message, job.uri))
+    found, request = stored_outcome(results.open_results(job.uri)), job.request
+    said = sentences(found, minimum_deaths=request.minimum_deaths)
+    if not told.is_completed():
+        said.append(f"the report could not be written (see the log, then vacal report {job.uri})")
+    message = in_a_sentence(job, manifest, said, known=known)
+    if manifest["status"] not in (COMPLETE, WITH_FAILURES):
+        return failed("Failed", IncompleteError(message, job.uri, "Failed"))
+    record_results(
+        UUID(flow_run.id),
+        job.uri,
+        lost_strata=may_heal(manifest),
+        deaths=sum(job.tabulation.strata["deaths"].to_pylist()),
+        strata=found.strata,
+    )
+    lacking = shortfalls(found, unfitted_share=request.unfitted_share, left_out_share=request.left_out_share)
+    if lacking:
+        name, _ = lacking[0]
+        return failed(name, IncompleteError(message, job.uri, name))
+    complete: State[Any] = Completed(
+        name=None if told.is_completed() else WITHOUT_REPORT, message=message, data=job.uri
+    )
+    return complete

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from flows.cli.tables import plain_table, records_table
+from flows.cli.listings import plain_table, records_table
 from tasks.request import CalibrationRequest
 from tasks.run import Job, run_seconds
 from tasks.settings import settings
@@ -29,8 +30,8 @@ def _parts(job: Job) -> Iterator[RenderableType]:
     if inventory.illustrative:
         yield Text("Illustrative, not for publication.", style="bold red")
     yield from (Text(note) for note in (*job.tabulation.notes, *_choices(request), *_served_by_other(job)))
-    yield _cause_table(job.tabulation.causes.to_pandas())
-    yield records_table(job.tabulation.records.to_pandas())
+    yield _cause_table(job.tabulation.causes.to_pylist())
+    yield records_table(job.tabulation.records.to_pylist())
     yield _strata_table(job)
     strata = amount(sum(len(chunk.batch.strata) for chunk in job.chunks), "stratum", "strata")
     seconds = run_seconds([chunk.batch for chunk in job.chunks], settings().workers)
@@ -57,29 +58,26 @@ def _served_by_other(job: Job) -> Iterator[str]:
         yield f"The inventory has no matrix of {country}: the pooled one for other countries would be used."
 
 
-def _cause_table(causes: pd.DataFrame) -> RenderableType:
-    columns = ["age_group", "label", "cause", "treatment"]
-    grouped = causes.groupby(columns, dropna=False, sort=False)["records"].sum().reset_index()
-    ordered = grouped.sort_values(["age_group", "treatment", "records"], ascending=[True, True, False])
-    rows = [
-        (row.age_group, row.label, None if pd.isna(row.cause) else row.cause, row.treatment, int(row.records))
-        for row in ordered.itertuples()
-    ]
-    return plain_table(
-        ("age group", "cause in the input", "calibrated as", "treatment", "records"), rows, title="\nCauses"
-    )
+def _cause_table(causes: Iterable[Mapping[str, Any]]) -> RenderableType:
+    columns = ("age_group", "label", "cause", "treatment")
+    counts: Counter[tuple[str | None, ...]] = Counter()
+    for row in causes:
+        counts[tuple(row[column] for column in columns)] += row["records"]
+    ordered = sorted(counts.items(), key=lambda item: (item[0][0] or "", item[0][3] or "", -item[1]))
+    heads = ("age group", "cause in the input", "calibrated as", "treatment", "records")
+    return plain_table(heads, ((*values, count) for values, count in ordered), title="\nCauses")
 
 
 def _strata_table(job: Job) -> RenderableType:
-    strata = job.tabulation.strata.to_pandas()
+    strata = job.tabulation.strata
     too_few = {
         key for c in job.chunks for key, few in zip(c.batch.strata, c.too_few, strict=True) if few.all()
     }
     rows = [
-        (row.stratum, int(row.deaths), "too few deaths" if row.stratum in too_few else "")
-        for row in strata.head(STRATA_SHOWN).itertuples()
+        (row["stratum"], row["deaths"], "too few deaths" if row["stratum"] in too_few else "")
+        for row in strata.slice(0, STRATA_SHOWN).to_pylist()
     ]
-    left = len(strata) - len(rows)
+    left = strata.num_rows - len(rows)
     title = "\nStrata" + (f" (the first {len(rows)}; {left} more)" if left > 0 else "")
     return plain_table(("stratum", "deaths received", "note"), rows, title=title)
 

@@ -45,7 +45,7 @@ def preview(request: Annotated[Path, typer.Argument(metavar="REQUEST", help="YAM
 
     Example: vacal preview examples/comsa-mozambique-neonate.yaml
     """
-    from flows.cli.tables import dict_table
+    from flows.cli.listings import dict_table
     from tasks.ingest import tabulate
     from tasks.request import load_request
     from tasks.run import reading_of
@@ -76,7 +76,7 @@ def convert(
 
     Example: vacal convert deaths.csv converted.csv --age-group neonate
     """
-    from flows.cli.tables import plain_table
+    from flows.cli.listings import plain_table
     from tasks.ingest import convert_file
 
     if age_group not in AGE_GROUPS:
@@ -97,7 +97,7 @@ def supported(
 
     Example: vacal supported
     """
-    from flows.cli.tables import plain_table
+    from flows.cli.listings import plain_table
     from tasks.matrices import load_inventory
     from tasks.request import CalibrationRequest
 

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from flows.cli.tables import dict_table, percent
 from flows.cli.terminal import console
 from tasks.errors import InputError
-from tasks.matrices import (
-    MATRIX_TYPES,
-    PUBLISHED_VERSION,
-    MatrixType,
-    describe_inventory,
-    describe_matrix,
-    describe_places,
-    fetch_inventory,
-    load_inventory,
-    read_inventory,
-    stored_path,
-    write_stored,
-)
+
+if TYPE_CHECKING:
+    from tasks.matrices import MatrixType
 
 app = typer.Typer(
     no_args_is_help=True, help="List, show or fetch the inventory of misclassification matrices."
@@ -37,6 +26,8 @@ def list_places() -> None:
 
     Example: vacal inventory list
     """
+    from tasks.matrices import describe_places
+
     for row in describe_places():
         found = (
             f"{row['id']}, sha256 {str(row['checksum'])[:12]}"
@@ -58,6 +49,9 @@ def show_inventory(
 
     Example: vacal inventory show neonate eava Mozambique
     """
+    from flows.cli.listings import dict_table
+    from tasks.matrices import MATRIX_TYPES, describe_inventory, describe_matrix, load_inventory
+
     inventory = load_inventory(source)
     out.print(
         f"{inventory.id}, version {inventory.version}, from {inventory.source}, sha256 {inventory.checksum}"
@@ -69,10 +63,10 @@ def show_inventory(
         return
     if type not in MATRIX_TYPES:
         raise InputError(f"type {type!r} is not known; it is one of {', '.join(MATRIX_TYPES)}")
-    entry = inventory.matrices(age_group, algorithm, country, cast(MatrixType, type))
+    entry = inventory.matrices(age_group, algorithm, country, cast("MatrixType", type))
     rows = describe_matrix(entry)
     for row in rows:
-        row.update({cause: percent(float(str(row[cause]))) for cause in entry.causes})
+        row.update({cause: f"{100 * float(str(row[cause])):.1f}" for cause in entry.causes})
         row["weight"] = f"{float(str(row['weight'])):.1f}"
     served = " (the pooled matrix: this country has none of its own)" if entry.by_other else ""
     out.print(
@@ -82,7 +76,9 @@ def show_inventory(
 
 @app.command()
 def fetch(
-    version: Annotated[str, typer.Option(help="Version of the published package.")] = PUBLISHED_VERSION,
+    version: Annotated[
+        str | None, typer.Option(help="Version of the published package; empty: the one that is known here.")
+    ] = None,
     file: Annotated[
         str | None, typer.Option(metavar="FILE", help="Keep this file's inventory instead of downloading.")
     ] = None,
@@ -92,8 +88,16 @@ def fetch(
     Example: vacal inventory fetch
     Example: vacal inventory fetch --file CCVA_missmat.rda
     """
+    from tasks.matrices import (
+        PUBLISHED_VERSION,
+        fetch_inventory,
+        read_inventory,
+        stored_path,
+        write_stored,
+    )
+
     if file is None:
-        inventory = fetch_inventory(version)
+        inventory = fetch_inventory(version or PUBLISHED_VERSION)
     else:
         inventory = read_inventory(file)
         if not inventory.id.startswith("champs-"):

@@ -1,10 +1,13 @@
-"""The command `vacal`. Exit codes: 0 done, 1 failed, 2 the input is wrong; every message says what to do."""
+"""The command `vacal`. Every message says what to do.
+
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 3 published, but nothing of it may be used or much is missing.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -16,8 +19,9 @@ from flows.cli import service as cli_service
 from flows.cli.runs import Finished, Store
 from flows.cli.terminal import console
 from tasks.errors import InputError, VacalError
-from tasks.request import CalibrationRequest
-from tasks.terms import AGE_GROUPS, amount, cause_rows
+
+if TYPE_CHECKING:
+    from tasks.request import CalibrationRequest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,27 +59,41 @@ def run(
 
     Example: vacal run examples/comsa-mozambique-neonate.yaml
     """
-    from flows.calibrate import IncompleteError, calibrate
-    from flows.cli.tables import describe_run
-    from tasks.matrices import load_inventory
-    from tasks.results import open_results
+    from flows.cli.server import use_server
     from tasks.settings import require_mode
 
     require_mode("run")
     asked = [_load(path, matrix_source, output) for path in requests]
+    said, server = use_server()  # it starts beside the imports
+    from tasks.matrices import load_inventory
+
     for source in {request.matrix.source for request in asked}:
-        load_inventory(source)  # a missing one is told at once, not after Prefect's server has started
-    incomplete = False
+        load_inventory(source)  # a missing one is told at once, not after the flow has begun
+    from flows.calibrate import IncompleteError, calibrate
+    from flows.cli.tables import describe_run
+    from tasks.engine import start_early
+    from tasks.results import open_results
+    from tasks.settings import settings
+
+    if settings().runner == "threads":
+        start_early()
+    if server:
+        server.wait()
+    err.print(said, soft_wrap=True)
+    lacking: list[str] = []
     for request in asked:
         try:
             uri = calibrate(request, recompute=recompute)
         except IncompleteError as error:
-            uri, incomplete = error.uri, True
+            uri = error.uri
+            lacking.append(f"{request.name}: {error}")
         out.print(describe_run(open_results(uri)))
         out.print(f"\nReport: {uri}/report-{request.report_language}.html", soft_wrap=True)
         out.print(f"Results: {uri}", soft_wrap=True)
-    if incomplete:
-        raise typer.Exit(1)
+    for message in lacking:
+        err.print(message)
+    if lacking:
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -114,7 +132,8 @@ def causes(
 
     Example: vacal causes neonate
     """
-    from flows.cli.tables import plain_table
+    from flows.cli.listings import plain_table
+    from tasks.terms import AGE_GROUPS, cause_rows
 
     if age_group not in (None, *AGE_GROUPS):
         raise InputError(f"age group {age_group!r} is not known; it is one of {', '.join(AGE_GROUPS)}")
@@ -146,12 +165,15 @@ def simulate_nation(
 
 @app.command()
 def doctor() -> None:
-    """Look at R, packages, inventory, storage and Prefect server: what is found, what to do if missing."""
-    from tasks.service import examine, service_checks
+    """Look at R, packages, inventory, storage and Prefect server: what is found, what to do if missing.
 
-    checks = [*examine(), *service_checks()]
+    Also what wears a service down: processes and folders left behind, unread input, a slow database.
+    """
+    from tasks.service import examine, service_checks, strain_checks
+
+    checks = [*examine(), *service_checks(), *strain_checks()]
     for check in checks:
-        out.print(f"{'ok' if check.ok else 'MISSING':8} {check.name}: {check.found}", soft_wrap=True)
+        out.print(f"{'ok' if check.ok else check.wrong:8} {check.name}: {check.found}", soft_wrap=True)
         if not check.ok:
             out.print(f"         what to do: {check.what_to_do}", soft_wrap=True)
     if not all(c.ok or c.optional for c in checks):
@@ -166,6 +188,8 @@ def _load(path: Path, matrix_source: str | None, output: str | None) -> Calibrat
 
 def fail(error: VacalError) -> NoReturn:
     """Print what is wrong, one line a problem, and exit: 2 for bad input, 1 for a failure."""
+    from tasks.terms import amount
+
     if not isinstance(error, InputError):
         err.print(f"error: {error}")
         sys.exit(1)

@@ -10,7 +10,6 @@ import typer
 from flows.cli.runs import Finished, Store
 from flows.cli.terminal import console
 from tasks.errors import InputError
-from tasks.storage import read_text, write_file
 from tasks.terms import Language
 
 out = console(soft_wrap=True)
@@ -47,6 +46,7 @@ def report(
     """
     from tasks.report import render_report
     from tasks.results import find_results
+    from tasks.storage import write_file
     from tasks.view import View
 
     page = render_report(View(find_results(results, store), language), _text(boundaries))
@@ -94,6 +94,7 @@ def export(
     """
     from tasks.export import dhis2_csv, excel_bytes, json_text, read_mapping, write_csv
     from tasks.results import find_results
+    from tasks.storage import read_text, write_file
 
     found = find_results(results, store)
     name = str(found.manifest["run"])
@@ -115,4 +116,6 @@ def export(
 
 
 def _text(path: Path | None) -> str | None:
+    from tasks.storage import read_text
+
     return None if path is None else read_text(str(path), "boundaries")

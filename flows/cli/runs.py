@@ -8,7 +8,6 @@ import typer
 
 from flows.cli.terminal import console
 from tasks.errors import InputError
-from tasks.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare or remove the runs of a results store.")
 out = console()
@@ -17,10 +16,18 @@ Store = Annotated[
     str,
     typer.Option(
         metavar="URI",
-        default_factory=lambda: settings().store,
+        default_factory=lambda: _store(),
         help="Root of the results store (VACAL_STORE).",
     ),
 ]
+
+
+def _store() -> str:
+    from tasks.settings import settings
+
+    return settings().store
+
+
 Finished = Annotated[
     str,
     typer.Argument(metavar="RESULTS", help="A run's folder or address, or its id or name in the store."),
@@ -33,7 +40,7 @@ def list_runs(store: Store) -> None:
 
     Example: vacal runs list --store results
     """
-    from flows.cli.tables import dict_table
+    from flows.cli.listings import dict_table
     from tasks.results import list_runs as all_runs
 
     out.print(dict_table([_row(manifest) for manifest in all_runs(store)]))

@@ -12,7 +12,6 @@ import typer
 
 from flows.cli.terminal import console
 from tasks.errors import InputError
-from tasks.settings import require_mode
 
 if TYPE_CHECKING:
     from tasks.service import RunStatus, Server
@@ -29,7 +28,7 @@ POLL_SECONDS = 1.0
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
-    for command in (submit, status, wait, follow, cancel, results, ready):
+    for command in (submit, status, wait, follow, cancel, results, ready, metrics):
         app.command()(command)
     app.command(name="list")(list_runs)
 
@@ -51,6 +50,8 @@ def submit(
 
     Example: vacal submit examples/comsa-mozambique-neonate.yaml
     """
+    from tasks.settings import require_mode
+
     require_mode("submit")
     from tasks.request import load_request
     from tasks.service import absolute, connect, input_content
@@ -133,6 +134,8 @@ def follow(run: Run) -> None:
 
     Exit code 0 if it is complete, 1 if not. Example: vacal follow comsa-mozambique-neonate
     """
+    from tasks.settings import require_mode
+
     require_mode("follow")
     from flows.cli.follow import print_events
     from tasks.service import ServerSource, connect
@@ -233,6 +236,28 @@ def ready(
     if lacking:
         raise typer.Exit(1)
     out.print("ready")
+
+
+def metrics(
+    serve: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Serve them at http://127.0.0.1:PORT/metrics.")
+    ] = None,
+    address: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
+) -> None:
+    """Print the service's figures for Prometheus: deaths, strata, waiting and failed runs; or serve them.
+
+    Example: vacal metrics
+    """
+    import threading
+
+    from tasks.service import metrics_text, serve_metrics
+
+    if serve is None:
+        print(metrics_text(), end="")
+        return
+    serve_metrics(serve, address)
+    out.print(f"http://{address}:{serve}/metrics; Ctrl-C ends it")
+    threading.Event().wait()
 
 
 def _print_table(runs: list[RunStatus]) -> None:

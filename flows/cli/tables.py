@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 from urllib.parse import unquote
@@ -12,11 +12,12 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from flows.cli.listings import RECORDS, plain_table, records_table
 from flows.cli.terminal import Listing
 from tasks.report import overall_verdict
 from tasks.results import ENSEMBLE, Comparison, Results, reasons_from_json, split_flags
 from tasks.terms import CAUSE_ORDER, amount, in_words, words
-from tasks.view import NO_INTERVAL, View, set_aside, shown_verdict, trusts_interval
+from tasks.view import NO_INTERVAL, View, nothing_usable, set_aside, shown_verdict, trusts_interval
 
 SHOWN_AT_MOST = 4  # strata and roll-ups printed in full; the files hold the rest
 CONTRASTS = "contrasts.parquet"
@@ -56,7 +57,7 @@ def describe_run(results: Results) -> RenderableType:
         if file["path"] == CONTRASTS:
             number = amount(file["rows"], "row")
             parts.append(Text(f"\nDifferences: {number}, in the report and in {CONTRASTS}."))
-    parts.append(records_table(results.records))
+    parts.append(records_table(results.table("records", RECORDS).to_pylist()))
     return Group(*parts)
 
 
@@ -74,7 +75,7 @@ def _heading(results: Results) -> RenderableType:
     name = f"{inventory['id']}, sha256 {inventory['checksum'][:12]}"
     heading = Text(f"Run {manifest['run']}: {manifest['status'].replace('_', ' ')}", style="bold")
     verdict = words("en")(f"verdicts.{overall_verdict(View(results))}")
-    for sentence in set_aside(View(results)):
+    for sentence in [*nothing_usable(View(results)), *set_aside(View(results))]:
         heading.append(f"\n{sentence}", style="bold red")
     heading.append(f"\nVerdict of the main results: {verdict}", style="not bold")
     heading.append(f"\nMisclassification matrices: {name}", style="not bold")
@@ -171,25 +172,6 @@ def _flags(cells: pd.Series[str]) -> set[str]:
     return {flag for cell in cells for flag in split_flags(cell)}
 
 
-def records_table(records: pd.DataFrame) -> Listing:
-    """Where every record went: received = used + not fitted + excluded + rejected, by algorithm."""
-    keys = ["algorithm", "disposition", "reason"]
-    grouped = records.groupby(keys, dropna=False, sort=True)["records"].sum()
-    rows = [
-        [str(algorithm), str(disposition).replace("_", " "), _blank(reason), whole(count)]
-        for (algorithm, disposition, reason), count in grouped.items()
-    ]
-    received = records.groupby("algorithm")["records"].sum()
-    bold = range(len(rows), len(rows) + len(received))
-    rows += [[str(algorithm), "received", "", whole(count)] for algorithm, count in received.items()]
-    title = "\nRecords accounted for"
-    return Listing([*keys, "records"], rows, title=title, title_style="bold", numeric=(3,), bold=bold)
-
-
-def _blank(value: object) -> str:
-    return "" if pd.isna(value) else str(value).replace("_", " ")
-
-
 def describe_comparison(comparison: Comparison, moved_at_most: int = 30) -> RenderableType:
     """What two runs differ in, how many estimates moved, and those that moved most."""
     differences = [(d.kind, d.what, str(d.before)[:40], str(d.after)[:40]) for d in comparison.differences]
@@ -262,28 +244,3 @@ def _moved(shown: pd.DataFrame, total: int) -> RenderableType:
 def points(fraction: float, sign: str = "+") -> str:
     """A difference of fractions in percentage points with two decimals, or a dash where there is none."""
     return "-" if pd.isna(fraction) else f"{100 * fraction:{sign}.2f}"
-
-
-def plain_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> Listing:
-    """A table of texts and numbers (numbers to the right), as every listing command prints it."""
-    cells = [list(row) for row in rows]
-    heads = list(columns)
-    numeric = [
-        place
-        for place in range(len(heads))
-        if cells and all(isinstance(row[place], int | float) for row in cells)
-    ]
-    texts = (["-" if cell is None else str(cell) for cell in row] for row in cells)
-    return Listing(heads, texts, title=title, numeric=numeric)
-
-
-def dict_table(rows: Sequence[Mapping[str, object]], title: str = "") -> Listing:
-    """`plain_table` of rows that are maps with the same keys; a list is shown with commas."""
-    columns = list(rows[0]) if rows else []
-    return plain_table(columns, ([_cell(row[column]) for column in columns] for row in rows), title)
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value

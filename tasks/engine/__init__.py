@@ -7,6 +7,8 @@ from tasks.engine.border import (
     OnProgress,
     calibrate_batch,
     engine_versions,
+    open_pool,
+    start_early,
     threads,
 )
 from tasks.engine.process import Pool, ProcessLostError, TimedOutError
@@ -21,5 +23,7 @@ __all__ = [
     "TimedOutError",
     "calibrate_batch",
     "engine_versions",
+    "open_pool",
+    "start_early",
     "threads",
 ]

@@ -6,6 +6,7 @@ holds R and the R package vacal. Counts, matrices and options cross the border, 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -143,6 +144,22 @@ def calibrate_batch(
     return result
 
 
+_early: list[Pool] = []
+
+
+def start_early() -> None:
+    """Start an R process beside what else has to be done before the first chunk; `open_pool` takes it."""
+    pool = Pool()
+    pool.warm_up(f"{__name__}:_load", r_environment(settings().r_library))
+    atexit.register(pool.close)
+    _early.append(pool)
+
+
+def open_pool() -> Pool:
+    """A pool of R processes, with the one that was started early if there is one."""
+    return _early.pop() if _early else Pool()
+
+
 def threads(batch: Batch, cores: int) -> int:
     """Threads that R computes a batch on: the four chains of a joint fit side by side, all else on one."""
     return min(JOINT_CHAINS, cores) if batch.matrix_sharing == "joint" else 1
@@ -202,6 +219,12 @@ def _r() -> Any:
     embedded.set_initoptions(("rpy2", "--quiet", "--vanilla"))
     rinterface.initr()
     return rinterface
+
+
+def _load(_nothing: None, _send: Send) -> None:
+    """Start R and load the R package vacal."""
+    r = _r()
+    r.baseenv["loadNamespace"](_text(r, ["vacal"]))
 
 
 def _calibrate(batch: Batch, send: Send) -> BatchResult:

@@ -23,6 +23,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -59,6 +60,7 @@ class Pool:
         self._idle: list[ExpendableProcess] = []
         self._busy: set[ExpendableProcess] = set()
         self._closed = False
+        self._warming: threading.Thread | None = None
 
     def __enter__(self) -> Pool:
         return self
@@ -84,6 +86,10 @@ class Pool:
         that was closed meanwhile, ProcessLostError if the process ended, TimedOutError after `timeout`
         seconds.
         """
+        with self._lock:
+            warming, self._warming = self._warming, None
+        if warming is not None:  # the first call takes the process that is being made ready for it
+            warming.join()
         process = self._borrow(env)
         done = False
         try:
@@ -126,6 +132,26 @@ class Pool:
                 self._idle.append(process)
                 return
         process.kill()
+
+    def warm_up(self, function: str, env: Mapping[str, str]) -> None:
+        """Start a process and have it call `function` in a thread, so that the first call finds it ready.
+
+        What goes wrong there goes wrong again, and is told, at the first call.
+        """
+
+        def start() -> None:
+            with suppress(VacalError):
+                process = self._borrow(env)
+                done = False
+                try:
+                    process.call(function, None, lambda *_: None, 60)
+                    done = True
+                finally:
+                    self._give_back(process, alive=done)
+
+        warming = threading.Thread(target=start, daemon=True)
+        warming.start()
+        self._warming = warming
 
 
 _own_pool = Pool()

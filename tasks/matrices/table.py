@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -21,6 +20,9 @@ from tasks.errors import InputError
 from tasks.matrices.model import MATRIX_TYPES, Matrix
 from tasks.sources import THOUSANDS, Table, decimals, read_table, row_numbers
 from tasks.terms import AGE_GROUPS, ALIASES, resolve_country, show
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REQUIRED = ("type", "algorithm", "champs_cause", "va_cause", "value")
 OPTIONAL = ("age_group", "country", "sample")
@@ -53,6 +55,8 @@ def _rows_of(matrix: Matrix) -> pa.Table:
 
 def read_frame(uri: str) -> pd.DataFrame:
     """The long table in a CSV or Parquet file, indexed by its rows' numbers; raises InputError."""
+    import pandas as pd
+
     table = read_table(uri, (*REQUIRED, *OPTIONAL))
     if not {*REQUIRED} & {*table.columns.column_names}:
         raise InputError(NO_TABLE)
@@ -78,6 +82,8 @@ def _unclear_numbers(table: Table, frame: pd.DataFrame) -> list[str]:
 
 def read_json(data: bytes) -> pd.DataFrame:
     """The long table in the bytes of a JSON file; raises InputError if it is none."""
+    import pandas as pd
+
     try:
         rows = json.loads(data)
     except ValueError as problem:
@@ -116,6 +122,8 @@ def from_frame(frame: pd.DataFrame) -> tuple[Matrix, ...]:
 
 def _tidy(frame: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
     """Text trimmed, numbers as numbers, countries by their one name; what cannot be is a problem."""
+    import pandas as pd
+
     tidy = pd.DataFrame(index=frame.index)
     for name in _TEXT:
         given = frame[name] if name in frame else pd.Series([""] * len(frame))
@@ -142,6 +150,8 @@ def _tidy(frame: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
 
 def _numbers(column: pd.Series) -> NDArray[np.float64]:
     """Numbers and texts as numbers; NaN for what is neither."""
+    import pandas as pd
+
     texts = [isinstance(value, str) for value in column]
     found: NDArray[np.float64] = pd.to_numeric(column.mask(texts), errors="coerce").to_numpy(
         np.float64, copy=True

@@ -311,6 +311,20 @@ class RequestFields(_Part):
         description="Share of a roll-up's weight in stalled, unreliable or uncalibrated strata above which "
         "its interval is called unreliable.",
     )
+    unfitted_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of strata that may fail or be lost, those below minimum_deaths aside, before the run "
+        "ends in the state CompletedWithFailures; fewer are told in its message. Changes no result.",
+    )
+    left_out_share: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="Share of the records of an algorithm that may be excluded or rejected before the run ends "
+        "in the state TooMuchLeftOut; fewer are told in its message. Changes no result.",
+    )
     verdict_rules: VerdictRules = Field(
         VerdictRules(), description="Rules of the release verdict: docs/verdict.md."
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from tasks.results.store import Manifest, Results
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KEY = ["level", "stratum", "algorithm", "cause"]
 FIT = KEY[:3]
@@ -117,6 +119,8 @@ def _estimates(results: Results) -> pd.DataFrame:
     sizes = [results.strata.assign(level="stratum")]
     if any(file["path"] == "rollups.parquet" for file in results.manifest["files"]):
         sizes.append(results.rollups)
+    import pandas as pd
+
     ess = pd.concat([part[[*FIT, "ess_bulk"]] for part in sizes])
     return results.csmf.merge(ess, on=FIT, how="left")
 

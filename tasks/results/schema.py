@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.terms import FLAGS, in_words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 2
 """Number of the format of a stored run; the rule by which it rises is in docs/outputs.md."""
@@ -31,6 +33,9 @@ MANY_SET_ASIDE = 0.1
 """Share of the records received that is rejected, above which a run says so before anything else."""
 WITH_RESULT = ("calibrated", "not_calibrated")
 """Statuses of a fit that has a result."""
+Shortfall = Literal["NothingUsable", "TotalsUnusable", "CompletedWithFailures", "TooMuchLeftOut"]
+SHORTFALLS: tuple[Shortfall, ...] = get_args(Shortfall)
+"""Final states of a run that is published and lacks what it was for, the gravest first (docs/operate.md)."""
 NOOP = 0.005
 """A calibration that moves no fraction by as much has done nothing."""
 MISFIT = 0.005
@@ -483,7 +488,7 @@ def _arrow(wanted: Sequence[Column]) -> pa.Schema:
 
 
 def _arrays(data: pa.Table | pd.DataFrame | Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    if isinstance(data, pd.DataFrame):
+    if not isinstance(data, pa.Table | Mapping):
         data = pa.Table.from_pandas(data, preserve_index=False)
     if isinstance(data, pa.Table):
         return {name: data[name].combine_chunks() for name in data.column_names}, data.num_rows

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,6 +24,9 @@ from tasks.errors import StateError, StorageError
 from tasks.results import former, parquet
 from tasks.results.schema import SCHEMA_VERSION
 from tasks.storage import Storage
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Manifest = dict[str, Any]
 

@@ -50,7 +50,8 @@ _DONE, _DIGEST = f"done-{SCHEMA_VERSION}", hashlib.sha256().digest_size
 _STAGED = "new-"
 _ROWS_AT_A_TIME = 8192
 _NO_PART_OF_IDENTITY = (
-    "name", "output", "chunk_strata", "roll_up_weights", "report_language", "boundaries"
+    "name", "output", "chunk_strata", "roll_up_weights", "report_language", "boundaries", "unfitted_share",
+    "left_out_share",
 )  # fmt: skip
 
 
@@ -68,9 +69,9 @@ def run_id(
     """`<name>-<12 hexadecimal digits>` of everything that decides on the results, and of nothing else.
 
     `options`: the request as resolved, as JSON values. Left out are the run's name, where it is written,
-    how it is split, and where input, matrices and weights lie: the checksums of their content stand for
-    them (that of the weights as `roll_up_weights_checksum`). `versions`: of what computes. `inventory`: id,
-    version, checksum.
+    how it is split, what share of it may be missing, and where input, matrices and weights lie: the checksums
+    of their content stand for them (that of the weights as `roll_up_weights_checksum`). `versions`: of what
+    computes. `inventory`: id, version, checksum.
     """
     kept = {key: value for key, value in options.items() if key not in _NO_PART_OF_IDENTITY}
     kept["input"] = {k: v for k, v in (kept.get("input") or {}).items() if k not in ("uri", "counts")}

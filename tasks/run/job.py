@@ -57,6 +57,8 @@ class Job:
     boundaries: str | None
     """Text of the GeoJSON file for the report's maps."""
     contrasts: Sequence[Pair] = ()
+    warnings: Sequence[str] = ()
+    """What the caller knows of the input beside it, for the manifest; one sentence each."""
 
     @property
     def run(self) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from tasks.engine import BatchResult
 from tasks.results import ALL, DIVERGENT, ENSEMBLE, Named, named_to_json, texts_to_json
 from tasks.run.chunks import Chunk
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BORROWED = "borrowed_from_other_strata"
 _R_BORROWED = "no_deaths_borrowed_from_other_strata"
@@ -22,6 +25,8 @@ def without_too_few(chunk: Chunk, result: BatchResult) -> BatchResult:
 
     An ensemble has none where that holds for every algorithm with deaths.
     """
+    import pandas as pd
+
     too_few = pd.DataFrame(chunk.too_few, index=chunk.batch.strata, columns=chunk.batch.algorithms)
     too_few[ENSEMBLE] = chunk.too_few.any(axis=1) & (chunk.batch.counts.sum(axis=(1, 2)) == 0)
     if not too_few.to_numpy().any():

@@ -15,6 +15,7 @@ from tasks.engine import engine_versions
 from tasks.results import ENSEMBLE, WITH_RESULT
 from tasks.run.calibrate import R_PROCESS_LOST, TIMED_OUT
 from tasks.run.job import Job, resolved
+from tasks.run.outcome import Outcome, outcome, shortfalls
 from tasks.terms import in_words
 
 STATUSES = ("failed", "calibrated", "not_calibrated", "not_fitted", "no_result")
@@ -22,8 +23,9 @@ STATUSES = ("failed", "calibrated", "not_calibrated", "not_fitted", "no_result")
 COMPLETE, WITH_FAILURES, FAILED = "complete", "complete_with_failures", "failed"
 
 
-def describe(job: Job, strata: pa.Table, records: pa.Table) -> dict[str, Any]:
-    """What the manifest says of the run, see docs/outputs.md."""
+def describe(job: Job, strata: pa.Table, records: pa.Table, totals: pa.Table | None) -> dict[str, Any]:
+    """What the manifest says of the run, see docs/outputs.md; totals: the table `rollups`."""
+    found = outcome(strata, records, totals, job.request.algorithms)
     statuses = Counter(status for _, status in stratum_statuses(strata))
     inventory = {
         name: getattr(job.inventory, name)
@@ -39,7 +41,8 @@ def describe(job: Job, strata: pa.Table, records: pa.Table) -> dict[str, Any]:
         "seed": job.request.seed,
         "strata": dict(sorted(statuses.items())),
         "records": _total(records),
-        "warnings": list(_warnings(job)),
+        "warnings": [*_shortfalls(job, found), *_warnings(job)],
+        "outcome": found.as_json(),
         "failures": _failures(strata),
         "verdict_rules": job.request.verdict_rules.model_dump(),
     }
@@ -90,8 +93,14 @@ def _failures(strata: pa.Table) -> list[dict[str, str]]:
     return list(failed.select(["stratum", "algorithm", "reason"]).to_pylist())
 
 
+def _shortfalls(job: Job, found: Outcome) -> list[str]:
+    limits = {name: getattr(job.request, name) for name in ("unfitted_share", "left_out_share")}
+    return [f"{sentence[0].upper()}{sentence[1:]}." for _, sentence in shortfalls(found, **limits)]
+
+
 def _warnings(job: Job) -> Iterator[str]:
     """What a reader of the results must know, one sentence each."""
+    yield from job.warnings
     yield from job.tabulation.notes
     made_up = ["illustrative"] if job.inventory.illustrative else []
     yield from in_words([*made_up, *job.work.identity.constants.get("flags", [])])

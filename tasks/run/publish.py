@@ -19,16 +19,13 @@ from tasks.run.calibrate import judged
 from tasks.run.chunks import Chunk
 from tasks.run.job import Job, give_back
 from tasks.run.manifest import describe, may_heal
+from tasks.run.outcome import FIT_COLUMNS, RECORD_COLUMNS
 from tasks.run.tables import failed_tables, published_once, unplaced_records
 from tasks.verdict import add_verdicts
 
 JOINT_TABLES = ("joint_fits", "misfit")
 Done = Sequence[tuple[Chunk, str | None]]
 """Every chunk in the order of the strata, with the reason why R never finished it, None if it did."""
-
-_FIT_COLUMNS = ("stratum", "algorithm", "status", "reason")
-_RECORD_COLUMNS = ("algorithm", "disposition", "reason", "records")
-"""Columns of strata and of records that are in memory for all strata; the others chunk by chunk."""
 
 
 def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) -> dict[str, Any]:
@@ -37,8 +34,9 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
     Raises StorageError, DamagedChunkError, and RuntimeError if records do not add up or rows are missing.
     """
     _check_strata(job, done)
-    strata = pa.concat_tables(part.select(_FIT_COLUMNS) for part in _parts(job, done, "strata"))
-    of_records = ("stratum", "age_group", "country", *job.request.columns.strata, *_RECORD_COLUMNS)
+    # Of strata and records these columns are in memory for all strata; the others chunk by chunk.
+    strata = pa.concat_tables(part.select(FIT_COLUMNS) for part in _parts(job, done, "strata"))
+    of_records = ("stratum", "age_group", "country", *job.request.columns.strata, *RECORD_COLUMNS)
     records = pa.concat_tables(part.select(of_records) for part in _records(job, done))
     check_records_add_up(job.tabulation, records)
     totals = _roll_up(job, done, records)
@@ -51,7 +49,7 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
         **{name: _parts(job, done, name) for name in JOINT_TABLES if _is_joint(job)},
         **({"draws": _parts(job, done, "draws")} if job.work.keep_draws else {}),
     }
-    description = describe(job, strata, records)
+    description = describe(job, strata, records, totals["rollups"][0] if "rollups" in totals else None)
     manifest = results.publish(job.work.root, job.run, tables, description, timings, replace=replace)
     give_back()
     if not may_heal(manifest):  # else the next call of the request finds the finished chunks

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,6 +26,9 @@ from tasks.run.joint_tables import (
     without_too_few,
 )
 from tasks.terms import only_in_who_2022
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOO_FEW = "too_few_deaths"
 NOT_FITTED = ("not_fitted", "failed")
@@ -109,6 +111,8 @@ def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[
 
 def failed_tables(chunk: Chunk, reason: str, identity: Identity) -> dict[str, pa.Table]:
     """The same tables for a chunk that R never finished: raw fractions, the reason, no matrices, no draws."""
+    import pandas as pd
+
     batch = chunk.batch
     names = [*batch.algorithms, *([ENSEMBLE] if batch.ensemble else [])]
     counts = np.concatenate([chunk.deaths, chunk.deaths.sum(axis=1, keepdims=True)], axis=1)[:, : len(names)]
@@ -306,6 +310,8 @@ def published_once(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def _cells(matrices: Floats, algorithms: Sequence[str], causes: Sequence[str]) -> pd.DataFrame:
     """A row for each cell of [S, K, C, C] matrices."""
+    import pandas as pd
+
     row, algorithm, true, said = (axis.ravel() for axis in np.indices(matrices.shape))
     names, labels = np.array(algorithms), np.array(causes)
     return pd.DataFrame(

@@ -16,7 +16,15 @@ from tasks.service.content import absolute, input_content
 from tasks.service.doctor import examine
 from tasks.service.follow import AlgorithmProgress, Line, ServerSource, follow
 from tasks.service.health import POOL, service_checks
-from tasks.service.retention import remove_expired_inputs, remove_expired_runs, with_newest_input
+from tasks.service.metrics import metrics_text, serve_metrics
+from tasks.service.retention import (
+    remove_expired_inputs,
+    remove_expired_runs,
+    unread_in_words,
+    unread_inputs,
+    with_newest_input,
+)
+from tasks.service.strain import strain_checks
 from tasks.service.upkeep import close_lost_runs, close_orphans
 
 __all__ = [
@@ -38,10 +46,15 @@ __all__ = [
     "examine",
     "follow",
     "input_content",
+    "metrics_text",
     "progress_key",
     "record_results",
     "remove_expired_inputs",
     "remove_expired_runs",
+    "serve_metrics",
     "service_checks",
+    "strain_checks",
+    "unread_in_words",
+    "unread_inputs",
     "with_newest_input",
 ]

@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from tasks.results import SHORTFALLS
 from tasks.service.client import NEWER_INVENTORY, TAG, WITHOUT_REPORT
 from tasks.terms import amount
 
@@ -25,7 +26,7 @@ HEARTBEAT_LOST = timedelta(seconds=150)
 
 RUN_EVENT = "prefect.flow-run."
 OF_THIS_PROJECT = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
-FAILED = ("Failed", "BadInput", "TimedOut", "Crashed", "CompletedWithFailures")
+FAILED = ("Failed", "BadInput", "TimedOut", "Crashed", *SHORTFALLS)
 ENDED = (*FAILED, "Completed", WITHOUT_REPORT, NEWER_INVENTORY, "Cancelled")
 """Names of all final states: a run in one that is not here would be taken for lost or stuck."""
 
@@ -59,7 +60,7 @@ def alerts(webhook: UUID, stuck_after: timedelta) -> list[AutomationCore]:
     newer = _trigger(expect=(NEWER_INVENTORY,))
     begun = f"A run has not ended {_words(stuck_after)} after it began."
     return [
-        _alert("failed", "has failed", webhook, failed, "A run failed, was refused, or has failed strata."),
+        _alert("failed", "has failed", webhook, failed, "A run failed, was refused, or lacks results."),
         _alert("late", "is late", webhook, late, "No worker has started a run that is due."),
         _alert("stuck", "is stuck", webhook, stuck, begun),
         _alert("inventory", "found newer matrices", webhook, newer, "They are stored, and used by no run."),

@@ -33,6 +33,7 @@ from prefect.states import Cancelling
 
 from tasks.errors import InputError, ServiceError, StateError
 from tasks.request import CalibrationRequest
+from tasks.results import SHORTFALLS
 from tasks.service.artifacts import algorithm_of
 
 DEPLOYMENT = "calibrate/calibrate"
@@ -42,6 +43,10 @@ RESULTS_LABEL = "vacal.results"
 """Label of a flow run: the address of its results' folder. A run without results does not have it."""
 LOST_STRATA_LABEL = "vacal.lost_strata"
 """Label of a flow run with results: true if strata were lost with their R process; another try may help."""
+DEATHS_LABEL = "vacal.deaths"
+"""Label of a flow run with results: the deaths received."""
+STRATA_LABEL = "vacal.strata"
+"""Label of a flow run with results: its strata."""
 WITHOUT_REPORT = "CompletedWithoutReport"
 """Name of the green final state of a run of which only the report could not be written."""
 NEWER_INVENTORY = "NewerInventory"
@@ -64,14 +69,15 @@ NAMED = {
     "Late": "late",
     "AwaitingConcurrencySlot": "waiting for its turn",
     "AwaitingRetry": "waiting to try again",
+    "NothingUsable": "nothing usable",
+    "TotalsUnusable": "totals unusable",
     "CompletedWithFailures": "complete with failures",
+    "TooMuchLeftOut": "too much left out",
     "BadInput": "refused",
     "TimedOut": "timed out",
 }
-ENDED = frozenset(
-    {"complete", "complete with failures", "failed", "refused", "timed out", "crashed", "cancelled"}
-)
-WITH_RESULTS = frozenset({"complete", "complete with failures"})
+WITH_RESULTS = frozenset({"complete", *(NAMED[name] for name in SHORTFALLS)})
+ENDED = WITH_RESULTS | {"failed", "refused", "timed out", "crashed", "cancelled"}
 
 
 def status_word(state: State[Any] | None) -> str:
@@ -85,7 +91,8 @@ def status_word(state: State[Any] | None) -> str:
 class RunStatus:
     """A run as its user sees it; `progress` by algorithm, 0-100; `results`: the address of its folder.
 
-    `lost_strata`: whether strata of its results were lost with their R process.
+    `lost_strata`: whether strata of its results were lost with their R process. `deaths` (received) and
+    `strata`: of its results, 0 where it has none.
     """
 
     id: UUID
@@ -101,6 +108,8 @@ class RunStatus:
     progress: Mapping[str, float]
     results: str | None
     lost_strata: bool
+    deaths: int = 0
+    strata: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -135,13 +144,24 @@ def describe(run: FlowRun, progress: Mapping[str, float]) -> RunStatus:
         if word in WITH_RESULTS and RESULTS_LABEL in run.labels
         else None,
         lost_strata=run.labels.get(LOST_STRATA_LABEL) is True,
+        deaths=int(run.labels.get(DEATHS_LABEL) or 0),
+        strata=int(run.labels.get(STRATA_LABEL) or 0),
     )
 
 
-def record_results(flow_run: UUID, address: str, *, lost_strata: bool) -> None:
-    """Put the address of a run's results where every client of the server finds it: its flow run's labels."""
+def record_results(flow_run: UUID, address: str, *, lost_strata: bool, deaths: int, strata: int) -> None:
+    """Put the address of a run's results where every client of the server finds it: its flow run's labels.
+
+    deaths (received) and strata: for the service's figures.
+    """
+    labels: dict[str, bool | int | float | str] = {
+        RESULTS_LABEL: address,
+        LOST_STRATA_LABEL: lost_strata,
+        DEATHS_LABEL: deaths,
+        STRATA_LABEL: strata,
+    }
     with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(flow_run, {RESULTS_LABEL: address, LOST_STRATA_LABEL: lost_strata})
+        client.update_flow_run_labels(flow_run, labels)
 
 
 def submission_key(request: CalibrationRequest, content: str, attempt: int) -> str:

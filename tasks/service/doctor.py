@@ -24,6 +24,8 @@ class Check:
     found: str
     what_to_do: str
     optional: bool = False
+    wrong: str = "MISSING"
+    """The word for it where it is not `ok`."""
 
 
 def examine() -> list[Check]:

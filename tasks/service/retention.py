@@ -1,8 +1,9 @@
-"""Which input is the newest, and what is no longer kept: old runs and old inputs."""
+"""Which input is the newest, which no run has read, and what is no longer kept: old runs and old inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os.path
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,11 @@ from tasks.roots import require_allowed
 from tasks.service.content import changed_at
 from tasks.sources import every_file, find_files
 from tasks.storage import Storage, errors, filesystem
+from tasks.terms import amount
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+UNREAD_NAMED = 5
+"""Files that a sentence names one by one."""
 
 
 def with_newest_input(request: CalibrationRequest) -> CalibrationRequest:
@@ -27,6 +33,48 @@ def with_newest_input(request: CalibrationRequest) -> CalibrationRequest:
         (file.name for file in find_files(given.uri, given.format)), key=lambda name: (changed_at(name), name)
     )
     return request.model_copy(update={"input": given.model_copy(update={"uri": newest})})
+
+
+def unread_inputs(uri: str, root: str, *, reading: str | None = None) -> list[str]:
+    """The input files at an address that are in no run of the store at `root`, the oldest first.
+
+    A file counts as read if a run names it with its present size and was published after its last change.
+    reading: the file that is about to be read, which counts as read. None where nothing is there.
+    """
+    try:
+        files = [f.name for f in find_files(uri, "csv") if f.name != reading]  # of any ending: none is opened
+    except InputError:
+        return []
+    published = Storage(root).files("runs")
+    read: dict[tuple[str, int], datetime] = {}
+    for manifest in list_runs(root):
+        moment = published.get(f"runs/{manifest['run']}/manifest.json", _NEVER)  # published meanwhile
+        for source in manifest["input"].get("sources") or ():
+            key = (_whole_name(source["uri"]), source["bytes"])
+            read[key] = max(moment, read.get(key, moment))
+    unread = [(moment, name) for name in files if not _is_read(name, moment := changed_at(name), read)]
+    return [name for _, name in sorted(unread)]
+
+
+def unread_in_words(unread: Sequence[str]) -> list[str]:
+    """The sentence about files that no run has read; none without any."""
+    if not unread:
+        return []
+    named = ", ".join(name.rpartition("/")[2] for name in unread[:UNREAD_NAMED])
+    more = f" and {len(unread) - UNREAD_NAMED} more" if len(unread) > UNREAD_NAMED else ""
+    files = amount(len(unread), "file of the inbox is", "files of the inbox are")
+    return [f"{files} in no run: {named}{more}."]
+
+
+def _is_read(name: str, changed: datetime, read: Mapping[tuple[str, int], datetime]) -> bool:
+    fs, path = filesystem(name)
+    with errors(name):
+        published = read.get((_whole_name(name), int(fs.size(path))))
+    return published is not None and changed <= published
+
+
+def _whole_name(uri: str) -> str:
+    return uri if "://" in uri else os.path.abspath(uri)  # noqa: PTH100 - links stay as they are
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,12 @@ def _above(rules: VerdictRules, rule: str, value: float | None) -> _Found | None
 
 def _limits(rules: VerdictRules, rule: str) -> tuple[tuple[Severity, float | None], ...]:
     refuse = getattr(rules, f"{rule}_refuse", None)
-    return (("do_not_publish", refuse), ("with_caution", getattr(rules, f"{rule}_caution")))
+    return (("do_not_publish", _plain(refuse)), ("with_caution", _plain(getattr(rules, f"{rule}_caution"))))
+
+
+def _plain(limit: float | None) -> float | None:
+    """A limit as it is written in results: 1000 whether the rules were given as 1000 or, by JSON, as 1000.0."""
+    return int(limit) if limit is not None and float(limit).is_integer() else limit
 
 
 def _smallest(*values: float | None) -> float | None:

@@ -7,13 +7,17 @@ records. A record that states another age group, country or algorithm does not c
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
 
 from tasks.results import ALL, TABLES, columns
 from tasks.terms import AGE_GROUPS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _Key = tuple[str, str, str]  # level, stratum, algorithm
 _STANDARD = {column.name for table in TABLES for column in columns(table)}
@@ -32,10 +36,11 @@ def unplaced_shares(records: pa.Table) -> dict[tuple[str, str, str], float]:
 
     records: age_group, country, algorithm, reason, records.
     """
-    frame = records.select([*_FIXED_IDENTITY, "algorithm", "reason", "records"]).to_pandas()
-    frame = frame[frame["reason"] != _NO_DEATH]
-    sums = frame.groupby([*_FIXED_IDENTITY, "algorithm"])["records"].sum()
-    counts = {(str(a), str(c), str(k)): int(n) for (a, c, k), n in sums.items()}
+    columns = [*_FIXED_IDENTITY, "algorithm", "reason"]
+    counts: dict[tuple[str, str, str], int] = defaultdict(int)
+    for row in records.group_by(columns).aggregate([("records", "sum")]).to_pylist():
+        if row["reason"] != _NO_DEATH:
+            counts[row["age_group"], row["country"], row["algorithm"]] += row["records_sum"]
     placed = {key: n for key, n in counts.items() if not any(part.startswith(_NO_PLACE) for part in key)}
     loose = {key: n for key, n in counts.items() if _UNKNOWN in key}
     could = {

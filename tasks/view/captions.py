@@ -42,9 +42,16 @@ def set_aside(view: View) -> list[str]:
     return [say("report.set_aside", rejected=numbers[0], received=numbers[1], share=share)]
 
 
+def nothing_usable(view: View) -> list[str]:
+    """That no main result may be published, of the totals where there are some, else of the strata."""
+    units = view.totals or view.strata
+    unusable = all(unit.verdict == "do_not_publish" for unit in units)
+    return [view.say("report.nothing_usable")] if unusable else []
+
+
 def warnings(view: View) -> list[str]:
-    """What the reader must know first: many records set aside, made-up matrices, missing results."""
-    say, found = view.say, set_aside(view)
+    """What the reader must know first: nothing to publish, records set aside, made-up matrices, missing results."""
+    say, found = view.say, [*nothing_usable(view), *set_aside(view)]
     found += [say("report.illustrative")] if view.manifest["inventory"]["illustrative"] else []
     if view.manifest["status"] == "failed":
         found.append(say("report.failed_all"))

@@ -213,7 +213,9 @@ def test_deaths_below_the_minimum_are_reported_and_not_fitted(request_for: Any, 
     request = request_for(input={"uri": str(path), "layout": "counts"}, minimum_deaths=10, roll_ups=[[]])
     state = calibrate(request, return_state=True)
     results = open_results(state.result())
-    assert state.message == f"3 strata: 2 calibrated, 1 not fitted; results: {results.uri}"
+    assert state.message == (
+        f"3 strata: 2 calibrated, 1 not fitted; 1 stratum has fewer than 10 deaths; results: {results.uri}"
+    )
     assert results.manifest["strata"] == {"calibrated": 2, "not_fitted": 1}
     strata = results.strata.set_index(["province", "algorithm"])
     assert strata.loc[("small", "eava"), "status"] == "not_fitted"

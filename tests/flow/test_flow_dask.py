@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
+from support import ALL_MAY_BE_PUBLISHED
 from support.joint_made import joint_request, write_input
 
 from flows.calibrate import calibrate, task_runner
@@ -48,6 +49,7 @@ def request_for(tmp_path: Path, output: str) -> CalibrationRequest:
             "country": "Mozambique",
             "algorithms": ["eava", "interva"],
             "matrix": {"source": "illustrative"},
+            "verdict_rules": ALL_MAY_BE_PUBLISHED,
             "matrix_sharing": "per_stratum",
             "roll_ups": [[]],
             "draws": 100,

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 import yaml
-from support import ROOT
+from support import ALL_MAY_BE_PUBLISHED, ROOT
 from support.logs import LOGS
 
 PATIENCE = (
@@ -61,6 +61,7 @@ REQUEST: dict[str, Any] = {
     "country": "Mozambique",
     "algorithms": ["eava", "insilicova"],
     "matrix": {"source": "illustrative"},
+    "verdict_rules": ALL_MAY_BE_PUBLISHED,
     "effective_draws": 400,
     "output": "s3://vacal/store",
 }
@@ -513,6 +514,7 @@ class TestScheduledRun:
         request = national["parameters"]["request"] | {
             "name": "scheduled",
             "matrix": {"source": "illustrative"},
+            "verdict_rules": ALL_MAY_BE_PUBLISHED,
             "algorithms": ["eava", "insilicova"],
             "effective_draws": 400,
             "minimum_deaths": 1,

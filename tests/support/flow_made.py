@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import State
 from flows import calibrate as module
 from flows.calibrate import calibrate
 from flows.progress import Progress
+from support import ALL_MAY_BE_PUBLISHED
 from tasks.request.model import CalibrationRequest, parse_request
 from tasks.results.store import Results, open_results
 
@@ -53,6 +54,7 @@ def request_for(counts: Path, tmp_path: Path) -> Callable[..., CalibrationReques
             "country": "Mozambique",
             "algorithms": ["eava", "interva"],
             "matrix": {"source": "illustrative"},
+            "verdict_rules": ALL_MAY_BE_PUBLISHED,
             "draws": 100,
             "effective_draws": 100,
             "chunk_strata": 2,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from support import ALL_MAY_BE_PUBLISHED
 
 from flows.cli.main import main
 
@@ -21,6 +22,7 @@ GOOD = {
     "country": "Mozambique",
     "algorithms": ["eava"],
     "matrix": {"source": "illustrative"},
+    "verdict_rules": ALL_MAY_BE_PUBLISHED,
 }
 
 

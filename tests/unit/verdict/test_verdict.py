@@ -436,3 +436,10 @@ def test_figures_far_from_the_limit_are_as_short_as_before():
 
 def test_a_list_of_names_is_json():
     assert json.loads(texts_to_json(AWKWARD)) == list(AWKWARD)
+
+
+def test_a_limit_is_written_alike_whether_the_rules_came_by_json_or_not() -> None:
+    rules = VerdictRules()
+    again = VerdictRules.model_validate_json(rules.model_dump_json())
+    few = tables({"ess_bulk": 300.0})
+    assert add_verdicts(few, rules)["strata"].equals(add_verdicts(few, again)["strata"])
