@@ -15,9 +15,9 @@ from tasks.service.client import (
 from tasks.service.content import absolute, input_content
 from tasks.service.doctor import examine
 from tasks.service.follow import AlgorithmProgress, Line, ServerSource, follow
-from tasks.service.health import POOL, service_checks
+from tasks.service.health import POOL, server_answers, service_checks
 from tasks.service.retention import remove_expired_inputs, remove_expired_runs, with_newest_input
-from tasks.service.upkeep import close_lost_runs, close_orphans
+from tasks.service.upkeep import close_lost_runs, close_orphans, close_runs_of, take_up_crashed_runs
 
 __all__ = [
     "DEPLOYMENT",
@@ -34,6 +34,7 @@ __all__ = [
     "apply_automations",
     "close_lost_runs",
     "close_orphans",
+    "close_runs_of",
     "connect",
     "examine",
     "follow",
@@ -42,6 +43,8 @@ __all__ = [
     "record_results",
     "remove_expired_inputs",
     "remove_expired_runs",
+    "server_answers",
     "service_checks",
+    "take_up_crashed_runs",
     "with_newest_input",
 ]

@@ -61,16 +61,15 @@ WORDS = {
     "CRASHED": "crashed",
 }
 NAMED = {
-    "Late": "late",
-    "AwaitingConcurrencySlot": "waiting for its turn",
+    "Late": "waiting for its turn",
+    "Resuming": "waiting to go on",
     "AwaitingRetry": "waiting to try again",
     "CompletedWithFailures": "complete with failures",
     "BadInput": "refused",
     "TimedOut": "timed out",
 }
-ENDED = frozenset(
-    {"complete", "complete with failures", "failed", "refused", "timed out", "crashed", "cancelled"}
-)
+ENDED = frozenset({"complete", "complete with failures", "failed", "refused", "timed out", "cancelled"})
+"""A crashed run has not ended: the server has it go on, or fails it (`tasks.service.automations`)."""
 WITH_RESULTS = frozenset({"complete", "complete with failures"})
 
 
