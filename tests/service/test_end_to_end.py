@@ -1,6 +1,6 @@
 """A whole installation as `script/up --production` starts it, used by a client that knows nothing of it.
 
-Server, PostgreSQL, worker, S3 store: all real. One installation for all tests of this file.
+Server, PostgreSQL, worker, S3 store: all real. One installation for all tests of this folder (conftest.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from support import ROOT
-from support.installation import Installation, installed, new_state, until
-from support.logs import LOGS
-
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 and not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
-    reason="PostgreSQL is not installed, and only root may install it",
-)
+from support.installation import Installation, until
 
 REQUEST: dict[str, Any] = {
     "name": "moz-neonates",
@@ -58,20 +51,6 @@ LONG = REQUEST | {  # minutes: it is never let come to its end
     "draws": 1_000_000,
     "effective_draws": 1_000_000,
 }
-STUCK_AFTER = 10  # seconds, the least that may be set
-
-
-@pytest.fixture(scope="module")
-def installation(request: pytest.FixtureRequest) -> Iterator[Installation]:
-    state = new_state()
-    request.config.stash[LOGS] = state
-    settings = {
-        "VACAL_STUCK_AFTER": str(STUCK_AFTER),
-        "VACAL_LATE_AFTER": "10",
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "5",
-    }
-    with installed("--production", state=state, **settings) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

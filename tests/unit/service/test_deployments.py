@@ -131,10 +131,11 @@ def test_every_setting_is_explained_to_operators() -> None:
 def test_every_deployment_is_explained_to_operators() -> None:
     text = (ROOT / "docs" / "operate.md").read_text()
     for deployment in LISTED:
-        limit = deployment["concurrency_limit"]
+        queue = deployment["work_pool"]["work_queue_name"]
         row = next(line for line in text.splitlines() if line.startswith(f"| {deployment['name']} |"))
-        assert f"| {limit['limit']} | {limit['collision_strategy']}" in row
-        assert deployment["work_pool"]["work_queue_name"] in row
+        priority, at_a_time = QUEUES[queue]
+        assert f"{queue} ({priority})" in row
+        assert row.split("|")[4].split(",")[0].strip() == str(at_a_time)
 
 
 def test_what_replaced_the_old_service_is_there_and_tested() -> None:
