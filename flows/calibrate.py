@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Completed, Crashed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 
@@ -100,18 +101,21 @@ def run_whole(
         job = replace(prepared, warnings=tuple(warnings))
         stored = results.find_run(job.work.root, job.run)
         if stored is None or recompute or may_heal(stored):
-            if recompute:
+            if recompute and flow_run.run_count == 1:  # a run that crashed goes on where it stopped
                 results.remove_work(job.work.root, job.run)
             manifest, known = compute(job, started, again=stored is not None), False
         else:
             results.repair_run(job.work.root, job.run)
             manifest, known = stored, True
         told = steps.report(job, return_state=True)
+        return final_state(job, manifest, known=known, told=told)  # type: ignore[return-value]
     except InputError as error:
         return failed("BadInput", error)  # type: ignore[return-value]
     except VacalError as error:
         return failed("Failed", error)  # type: ignore[return-value]
-    return final_state(job, manifest, known=known, told=told)  # type: ignore[return-value]
+    except httpx.HTTPError as error:  # not the run's fault: the server has it go on
+        lost = f"The Prefect server did not answer, or refused: {type(error).__name__}: {error}"
+        return Crashed(message=lost)  # type: ignore[return-value]
 
 
 def compute(job: Job, started: datetime, *, again: bool) -> dict[str, Any]:

@@ -23,8 +23,12 @@ from tasks.service import DEPLOYMENT, POOL, URGENT_QUEUE, apply_automations
 from tasks.settings import settings
 from tasks.storage import errors, filesystem
 
-QUEUES = {URGENT_QUEUE: 1, "requests": 2, "schedule": 3, "upkeep": 4}
-"""Priorities: a worker with room takes the oldest run of the queue with the lowest number."""
+QUEUES = {URGENT_QUEUE: (1, 1), "requests": (2, 2), "schedule": (3, 1), "upkeep": (4, 1)}
+"""Priority and runs at a time. A worker with room takes the oldest run of the queue with the lowest priority number.
+
+Limits of queues, not of deployments: those put a run that finds no place back into the queue with a new time, so that
+the order is lost, and hold its place by a lease that is lost with the server.
+"""
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,7 +45,8 @@ def main() -> None:
             print(f"{DEPLOYMENT} is not offered: VACAL_ALLOW_SUBMIT=false")
         webhook = settings().alert_webhook
         url = webhook.get_secret_value() if webhook else None
-        names = apply_automations(client, url, timedelta(seconds=settings().stuck_after))
+        stuck, late = (timedelta(seconds=after) for after in (settings().stuck_after, settings().late_after))
+        names = apply_automations(client, url, stuck, late)
     print("Automations: " + "; ".join(names))
 
 
@@ -63,11 +68,20 @@ def ensure_pool(client: SyncPrefectClient) -> None:
     except ObjectNotFound:
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
     present = {queue.name: queue for queue in client.read_work_queues(work_pool_name=POOL)}
-    for name, priority in QUEUES.items():
+    for name, (priority, at_a_time) in QUEUES.items():
         if name not in present:
-            client.create_work_queue(name=name, priority=priority, work_pool_name=POOL)
-        elif present[name].priority != priority:
-            client.update_work_queue(present[name].id, priority=priority)
+            client.create_work_queue(
+                name=name, priority=priority, concurrency_limit=at_a_time, work_pool_name=POOL
+            )
+            continue
+        limit = present[name].concurrency_limit or at_a_time  # a site's own stays
+        if (present[name].priority, present[name].concurrency_limit) != (priority, limit):
+            client.update_work_queue(present[name].id, priority=priority, concurrency_limit=limit)
+
+
+def launcher() -> dict[str, str]:
+    """Step of prefect.yaml: the command by which a worker starts a run."""
+    return {"command": f"{sys.executable} -m flows.launch"}
 
 
 def refuse_unknown_parameters() -> dict[str, str]:

@@ -32,4 +32,5 @@ def maintain(
         log.info("Removed %d expired inputs", steps.remove_inputs(inbox, keep_inputs_days))
     log.info("Removed the work of %d interrupted runs", steps.remove_work(store, keep_work_days))
     log.info("Closed %d runs whose process is gone", steps.close_lost_runs())
+    log.info("Took up %d crashed runs that the server had missed", steps.take_up_crashed_runs())
     log.info("Closed %d task runs of flows that are gone", steps.close_orphans())

@@ -29,9 +29,9 @@ separate <- function() {
 inside <- separate()$calibrated_causes
 block <- function(k) {
   at <- if (length(k) > 1) colSums(inside) > 0 else inside[k, ]
-  list(counts = counts[, k, at, drop = FALSE],
-       m = vacal:::draw_matrices(lapply(matrices[k], function(m) m[at, at]), settings$draws,
-                                                                       calibrated = inside[k, at, drop = FALSE]))
+  used <- lapply(matrices[k], function(m) m[at, at])
+  m <- vacal:::draw_matrices(used, settings$draws, calibrated = inside[k, at, drop = FALSE])
+  list(counts = counts[, k, at, drop = FALSE], m = m)
 }
 blocks <- lapply(list(1, 2, 3, 1:3), block)
 centres <- lapply(blocks, function(b) {

@@ -34,9 +34,9 @@ names <- paste0("cause", seq_len(settings$causes))
 data <- simulate_strata("similar", settings$algorithms, settings$strata, settings$deaths, names)(settings$seed)
 n <- dim(data$counts)
 alpha <- aperm(simplify2array(data$alphas), c(3, 1, 2))
-stan <- rstan::stan(model_code = program, data = list(S = n[1], K = n[2], C = n[3], a = data$counts, alpha = alpha,
-                                                             scatter = settings$scatter), chains = 4,
-                    iter = settings$iterations, seed = 1, refresh = 0, control = list(adapt_delta = 0.95))
+given <- list(S = n[1], K = n[2], C = n[3], a = data$counts, alpha = alpha, scatter = settings$scatter)
+stan <- rstan::stan(model_code = program, data = given, chains = 4, iter = settings$iterations,
+                    seed = 1, refresh = 0, control = list(adapt_delta = 0.95))
 summary <- rstan::summary(stan, pars = c("p", "pi", "log_phi", if (settings$scatter) "log_kappa"))$summary
 fit <- vacal:::sample_joint(data$counts, data$alphas, scatter = settings$scatter == 1, draws = 4000, effective_draws = 2000)
 own <- cbind(matrix(aperm(fit$p, c(1, 3, 2)), nrow = 4000), fit$pi, log(fit$phi), if (settings$scatter) log(fit$kappa))

@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     stuck_after: float = Field(
         21600.0, ge=10, description="Seconds after which a run that has not ended is reported as stuck."
     )
+    late_after: float = Field(
+        600.0,
+        ge=10,
+        description="Seconds after which a run that is due is reported as late, if none of its deployment has begun "
+        "or given a sign of life meanwhile.",
+    )
 
 
 @cache

@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import httpx
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -62,14 +63,14 @@ def without_traceback(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def can_heal(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether another try may succeed: R's process died or the storage failed. Bad input stays bad.
+    """Whether another try may succeed: R's process died, storage or server failed. Bad input stays bad.
 
     A chunk that ran out of time is not tried again as it is, but stratum by stratum (`flows/calibrate.py`); one
     that was damaged before it was published is computed again by the next run of the request.
     """
     error = state.result(raise_on_failure=False)
     hopeless = isinstance(error, TimedOutError | results.DamagedChunkError)
-    return isinstance(error, ProcessLostError | StorageError) and not hopeless
+    return isinstance(error, ProcessLostError | StorageError | httpx.HTTPError) and not hopeless
 
 
 HEALING: dict[str, Any] = {
@@ -198,8 +199,14 @@ def remove_work(store_root: str, days: int) -> int:
 
 @task(**UPKEEP)
 def close_lost_runs() -> int:
-    """Number of runs marked as crashed that have sent no heartbeat for long."""
+    """Number of runs marked as crashed that have given no sign of life for long."""
     return service.close_lost_runs()
+
+
+@task(**UPKEEP)
+def take_up_crashed_runs() -> int:
+    """Number of crashed runs that go on, or are given up, as the server has missed them."""
+    return service.take_up_crashed_runs()
 
 
 @task(**UPKEEP)

@@ -15,7 +15,7 @@ from tasks.service.client import (
 from tasks.service.content import absolute, input_content
 from tasks.service.doctor import examine
 from tasks.service.follow import AlgorithmProgress, Line, ServerSource, follow
-from tasks.service.health import POOL, service_checks
+from tasks.service.health import POOL, server_answers, service_checks
 from tasks.service.metrics import metrics_text, serve_metrics
 from tasks.service.retention import (
     remove_expired_inputs,
@@ -25,7 +25,7 @@ from tasks.service.retention import (
     with_newest_input,
 )
 from tasks.service.strain import strain_checks
-from tasks.service.upkeep import close_lost_runs, close_orphans
+from tasks.service.upkeep import close_lost_runs, close_orphans, close_runs_of, take_up_crashed_runs
 
 __all__ = [
     "DEPLOYMENT",
@@ -42,6 +42,7 @@ __all__ = [
     "apply_automations",
     "close_lost_runs",
     "close_orphans",
+    "close_runs_of",
     "connect",
     "examine",
     "follow",
@@ -52,8 +53,10 @@ __all__ = [
     "remove_expired_inputs",
     "remove_expired_runs",
     "serve_metrics",
+    "server_answers",
     "service_checks",
     "strain_checks",
+    "take_up_crashed_runs",
     "unread_in_words",
     "unread_inputs",
     "with_newest_input",

@@ -66,8 +66,8 @@ WORDS = {
     "CRASHED": "crashed",
 }
 NAMED = {
-    "Late": "late",
-    "AwaitingConcurrencySlot": "waiting for its turn",
+    "Late": "waiting for its turn",
+    "Resuming": "waiting to go on",
     "AwaitingRetry": "waiting to try again",
     "NothingUsable": "nothing usable",
     "TotalsUnusable": "totals unusable",
@@ -77,7 +77,8 @@ NAMED = {
     "TimedOut": "timed out",
 }
 WITH_RESULTS = frozenset({"complete", *(NAMED[name] for name in SHORTFALLS)})
-ENDED = WITH_RESULTS | {"failed", "refused", "timed out", "crashed", "cancelled"}
+ENDED = WITH_RESULTS | {"failed", "refused", "timed out", "cancelled"}
+"""A crashed run has not ended: the server has it go on, or fails it (`tasks.service.automations`)."""
 
 
 def status_word(state: State[Any] | None) -> str:

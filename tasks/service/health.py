@@ -26,14 +26,25 @@ def service_checks() -> list[Check]:
                 "Prefect server", False, found, "set PREFECT_API_URL, or start one: script/up", optional=True
             )
         ]
-    secret = PREFECT_API_AUTH_STRING.value()
-    auth = httpx.BasicAuth(*secret.split(":", 1)) if secret else None
-    with httpx.Client(base_url=str(url).rstrip("/") + "/", timeout=5, auth=auth) as api:
+    with httpx.Client(base_url=str(url).rstrip("/") + "/", timeout=5, auth=_login()) as api:
         try:
             return _checks(api)
         except httpx.HTTPError as error:
             found = f"{url} does not answer ({type(error).__name__})"
             return [Check("Prefect server", False, found, "start it: script/up", optional=True)]
+
+
+def server_answers() -> bool:
+    """Whether the configured server answers, with its database."""
+    try:
+        return httpx.get(f"{PREFECT_API_URL.value()}/ready", auth=_login(), timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _login() -> httpx.BasicAuth | None:
+    secret = PREFECT_API_AUTH_STRING.value()
+    return httpx.BasicAuth(*secret.split(":", 1)) if secret else None
 
 
 def _checks(api: httpx.Client) -> list[Check]:

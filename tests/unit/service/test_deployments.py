@@ -40,13 +40,14 @@ def test_the_deployments_are_those_that_the_health_check_expects() -> None:
 
 
 @each
-def test_a_deployment_is_a_flow_in_a_known_queue_with_a_stated_collision_strategy(
+def test_a_deployment_is_a_flow_in_a_known_queue_and_is_started_by_the_launcher(
     deployment: dict[str, Any],
 ) -> None:
     assert isinstance(flow_of(deployment), Flow)
     assert deployment["work_pool"]["name"] == POOL
     assert deployment["work_pool"]["work_queue_name"] in QUEUES
-    assert deployment["concurrency_limit"]["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
+    assert "concurrency_limit" not in deployment  # it would lose the order of arrival: queues have limits
+    assert deployment["work_pool"]["job_variables"] == {"command": "{{ launcher.command }}"}
     assert deployment["description"]
     assert "vacal" in deployment["tags"]
     assert deployment["enforce_parameter_schema"] is True
@@ -86,7 +87,7 @@ def test_the_systemd_units_are_valid(unit: str, tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     copy = tmp_path / unit
-    copy.write_text(text.replace("/opt/vacal/.venv/bin/prefect", str(program)))
+    copy.write_text(re.sub(r"/opt/vacal/.venv/bin/\w+", str(program), text))
     done = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -130,10 +131,11 @@ def test_every_setting_is_explained_to_operators() -> None:
 def test_every_deployment_is_explained_to_operators() -> None:
     text = (ROOT / "docs" / "operate.md").read_text()
     for deployment in LISTED:
-        limit = deployment["concurrency_limit"]
+        queue = deployment["work_pool"]["work_queue_name"]
         row = next(line for line in text.splitlines() if line.startswith(f"| {deployment['name']} |"))
-        assert f"| {limit['limit']} | {limit['collision_strategy']}" in row
-        assert deployment["work_pool"]["work_queue_name"] in row
+        priority, at_a_time = QUEUES[queue]
+        assert f"{queue} ({priority})" in row
+        assert row.split("|")[4].split(",")[0].strip() == str(at_a_time)
 
 
 def test_what_replaced_the_old_service_is_there_and_tested() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import subprocess
@@ -16,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prefect.client.schemas.objects import FlowRun
+from prefect.server.utilities.user_templates import render_user_template
 from prefect.states import (
-    AwaitingConcurrencySlot,
     Cancelled,
     Cancelling,
     Completed,
@@ -37,6 +39,7 @@ from tasks.request.model import CalibrationRequest, parse_request
 from tasks.request.values import Uri
 from tasks.service import automations
 from tasks.service.artifacts import algorithm_of, progress_key
+from tasks.service.automations import GIVEN_UP, GOES_ON
 from tasks.service.client import (
     ENDED,
     LOST_STRATA_LABEL,
@@ -88,8 +91,7 @@ class TestStatus:
         ("state", "word"),
         [
             (Scheduled(), "scheduled"),
-            (Late(), "late"),
-            (AwaitingConcurrencySlot(), "waiting for its turn"),
+            (Late(), "waiting for its turn"),
             (Pending(), "starting"),
             (Running(), "running"),
             (Cancelling(), "cancelling"),
@@ -100,12 +102,15 @@ class TestStatus:
             (Failed(name="TimedOut"), "timed out"),
             (Failed(name="CompletedWithFailures"), "complete with failures"),
             (Crashed(), "crashed"),
+            (Scheduled(name="Resuming"), "waiting to go on"),
         ],
     )
     def test_every_state_has_a_word_of_its_own(self, state: State[None], word: str) -> None:
         assert status_word(state) == word
 
-    def test_the_final_states_are_those_that_prefect_calls_final(self) -> None:
+    def test_the_final_states_are_those_that_prefect_calls_final_save_that_a_crashed_run_goes_on(
+        self,
+    ) -> None:
         for state in (
             Completed(),
             Failed(),
@@ -116,7 +121,7 @@ class TestStatus:
             Scheduled(),
             Cancelling(),
         ):
-            assert (status_word(state) in ENDED) == state.is_final()
+            assert (status_word(state) in ENDED) == (state.is_final() and not state.is_crashed())
 
     def test_results_are_the_address_in_the_labels_whatever_the_message(self) -> None:
         state: State[None] = Completed(message="x; results: elsewhere")
@@ -138,7 +143,7 @@ class TestStatus:
             (Failed(), {}, True),
             (Failed(name="BadInput"), {}, True),
             (Cancelled(), DONE, True),
-            (Crashed(), DONE, True),
+            (Crashed(), DONE, False),
         ],
     )
     def test_a_request_is_run_again_where_that_may_help(
@@ -366,7 +371,7 @@ class TestNewestInput:
 
 class TestAutomations:
     def test_failed_late_and_stuck_runs_and_newer_matrices_call_the_webhook(self) -> None:
-        wanted = automations.alerts(UUID(int=1), timedelta(hours=6))
+        wanted = automations.alerts(UUID(int=1), timedelta(hours=6), timedelta(minutes=10))
         names = [one.name for one in wanted]
         assert [name.removeprefix("vacal: a run ") for name in names] == [
             "has failed",
@@ -376,24 +381,59 @@ class TestAutomations:
         ]
         assert {one.actions[0].type for one in wanted} == {"call-webhook"}
 
-    def test_every_state_that_is_not_a_success_raises_the_alarm(self) -> None:
-        failed = automations.alerts(UUID(int=1), timedelta(hours=6))[0]
-        for state in (Failed(), Failed(name="BadInput"), Crashed(), Failed(name="CompletedWithFailures")):
+    def test_every_state_in_which_a_run_stays_and_that_is_not_a_success_raises_the_alarm(self) -> None:
+        failed = automations.alerts(UUID(int=1), timedelta(hours=6), timedelta(minutes=10))[0]
+        for state in (Failed(), Failed(name="BadInput"), Failed(name="CompletedWithFailures")):
             assert f"prefect.flow-run.{state.name}" in failed.trigger.expect  # type: ignore[union-attr]
+        assert "prefect.flow-run.Crashed" not in failed.trigger.expect  # type: ignore[union-attr]
+
+    def test_a_crashed_run_goes_on_or_is_given_up_and_never_both(self) -> None:
+        _, go_on, give_up, _ = automations.recovery(UUID(int=1))
+        counts = [set(one.trigger.match["prefect.run-count"]) for one in (go_on, give_up)]  # type: ignore[union-attr]
+        assert counts[0] == {str(count) for count in range(automations.TRIES + 1)}
+        assert not counts[0] & counts[1]
+
+    @pytest.mark.parametrize("message", ["Process exited with status code: -9", 'a "quoted"\nline', None])
+    def test_the_state_after_a_crash_names_the_cause_and_keeps_the_place_in_the_queue(
+        self, message: str | None
+    ) -> None:
+        due = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        run = flow_run(Crashed(message=message)).model_copy(update={"expected_start_time": due})
+        _, go_on, give_up, never = automations.recovery(UUID(int=1))
+        said = [json.loads(render(one.actions[0].payload, run)) for one in (go_on, give_up, never)]  # type: ignore[union-attr]
+        for body, begins in zip(said, (GOES_ON, GIVEN_UP, GIVEN_UP), strict=True):
+            assert body["flow_runs"] == {"id": {"any_": [str(run.id)]}}
+            assert body["state"]["message"] == begins + (message or "")
+        assert datetime.fromisoformat(said[0]["state"]["state_details"]["scheduled_time"]) == due
+        assert [body["state"]["name"] for body in said] == ["Resuming", "Failed", "Failed"]
+
+    def test_a_run_that_is_given_up_names_the_cause_once(self) -> None:
+        run = flow_run(Scheduled(name="Resuming", message=f"{GOES_ON}it is broken"))
+        never = automations.recovery(UUID(int=1))[3]
+        body = json.loads(render(never.actions[0].payload, run))  # type: ignore[union-attr]
+        assert body["state"]["message"] == f"{GIVEN_UP}it is broken"
 
     @pytest.mark.parametrize("name", ["Completed", WITHOUT_REPORT, NEWER_INVENTORY, "Failed", "BadInput"])
     def test_a_run_that_has_ended_is_neither_stuck_nor_lost(self, name: str) -> None:
-        for automation in (automations.alerts(UUID(int=1), timedelta(hours=6))[2], automations.lost_runs()):
+        for automation in (
+            automations.alerts(UUID(int=1), timedelta(hours=6), timedelta(minutes=10))[2],
+            automations.lost_runs(),
+        ):
             assert f"prefect.flow-run.{name}" in automation.trigger.expect  # type: ignore[union-attr]
 
-    def test_lost_runs_wait_for_several_heartbeats(self) -> None:
-        settings = ROOT / "deployments" / "prefect.env"
-        every = next(
-            int(text.partition("=")[2])
-            for text in settings.read_text().splitlines()
-            if text.startswith("PREFECT_FLOWS_HEARTBEAT_FREQUENCY=")
+    def test_a_run_is_lost_after_several_heartbeats_and_not_while_it_waits_for_its_server(self) -> None:
+        lines = (ROOT / "deployments" / "prefect.env").read_text().splitlines()
+        given = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        beat, tries = (
+            int(given[name]) for name in ("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "PREFECT_CLIENT_MAX_RETRIES")
         )
-        assert timedelta(seconds=3 * every) <= automations.HEARTBEAT_LOST
+        waits = sum(2**number for number in range(1, tries + 1))
+        assert timedelta(seconds=max(3 * beat, waits + beat)) <= automations.HEARTBEAT_LOST
+
+
+def render(template: str, run: FlowRun) -> str:
+    """The template as the server fills it in."""
+    return asyncio.run(render_user_template(template, {"flow_run": run}))
 
 
 @pytest.mark.slow
