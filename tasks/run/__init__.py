@@ -5,7 +5,7 @@ from tasks.run.chunks import Chunk
 from tasks.run.cost import run_seconds, time_limit
 from tasks.run.job import Job, Work
 from tasks.run.manifest import COMPLETE, WITH_FAILURES, in_order, may_heal
-from tasks.run.outcome import Outcome, sentences, shortfalls, stored_outcome
+from tasks.run.outcome import sentences, shortfalls, stored_outcome
 from tasks.run.prepare import prepare
 from tasks.run.publish import Done, publish
 from tasks.run.reading import reading_of
@@ -17,7 +17,6 @@ __all__ = [
     "Done",
     "Job",
     "OtherEngineError",
-    "Outcome",
     "Work",
     "calibrate_chunk",
     "in_order",
