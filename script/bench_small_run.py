@@ -109,11 +109,11 @@ def seconds_of_steps(request: Path, folder: Path, number: int) -> dict[str, floa
     return {name: moments[names[place + 1]] - moments[name] for place, name in enumerate(names[:-1])}
 
 
-def whole(clone: Path, *arguments: str, folder: Path) -> tuple[float, float]:
+def whole(clone: Path, *arguments: str, folder: Path, **settings: str) -> tuple[float, float]:
     """Seconds and processor seconds (with what it starts) of a command of a clone."""
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [str(clone / ".venv" / "bin" / "vacal"), *arguments]
-    subprocess.run(command, env=quiet(), cwd=folder, capture_output=True, check=False)
+    subprocess.run(command, env=quiet() | settings, cwd=folder, capture_output=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.perf_counter() - begun, used
@@ -135,12 +135,12 @@ def compare(other: Path, runs: int, request: Path, folder: Path) -> None:
     }
     print(f"\n| command | before s | now s | ratio | before processor s | now | ratio |\n{'|---' * 7}|")
     for command, arguments in commands.items():
-        if "submit" in command:
-            os.environ["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+        server = {"PREFECT_API_URL": "http://127.0.0.1:9/api"} if "submit" in command else {}
         found: dict[Path, list[tuple[float, float]]] = {other: [], ROOT: []}
         for number in range(runs):
             for place, clone in enumerate((other, ROOT)):
-                found[clone].append(whole(clone, *arguments(f"run-{place}-{number}"), folder=folder))
+                name = f"run-{place}-{number}"
+                found[clone].append(whole(clone, *arguments(name), folder=folder, **server))
         cells = []
         for figure in (0, 1):
             before, now = (min(one[figure] for one in found[clone]) for clone in (other, ROOT))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL
+from support import ROOT
 from support.flow_made import CAUSES, labels_of
 
 from flows.calibrate import IncompleteError, calibrate
@@ -129,3 +135,23 @@ def test_the_same_tables_whatever_the_limits(request_for: Any) -> None:
     fields = request_for().model_dump(mode="json")
     one, other = (parse_request({**fields, "unfitted_share": share}) for share in (0.0, 1.0))
     assert calibrate(one) == calibrate(other)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_leaves_no_temporary_folder_behind(request_for: Any, tmp_path: Path, killed: bool) -> None:
+    temporary, written = tmp_path / "tmp", tmp_path / "request.json"
+    temporary.mkdir()
+    written.write_text(request_for().model_dump_json())
+    program = [
+        sys.executable,
+        str(ROOT / "tests/support/killed_flow.py"),
+        str(written),
+        "3" if killed else "0",
+    ]
+    env = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "TMPDIR": str(temporary)}
+    ended = subprocess.run(program, env=env, capture_output=True, check=False)
+    assert ended.returncode == (-signal.SIGKILL if killed else 0), ended.stderr.decode()[-2000:]
+    give_up = time.monotonic() + 60  # an R process whose flow was killed ends by itself, and tidies up
+    while (left := sorted(temporary.iterdir())) and time.monotonic() < give_up:
+        time.sleep(0.1)
+    assert left == []

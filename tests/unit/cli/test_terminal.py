@@ -17,8 +17,9 @@ from support import ROOT
 from support.build_results import Case, build
 
 from flows.cli.follow import print_events
+from flows.cli.listings import dict_table, plain_table, records_table
 from flows.cli.main import err, out
-from flows.cli.tables import describe_run, dict_table, estimates_table, plain_table, records_table
+from flows.cli.tables import describe_run, estimates_table
 from flows.cli.terminal import console
 from tasks.service import Line
 
@@ -40,9 +41,8 @@ def estimates(*causes: str) -> pd.DataFrame:
     return pd.DataFrame([{**row, "cause": cause} for cause in causes])
 
 
-def records(label: str) -> pd.DataFrame:
-    row = {"algorithm": label, "disposition": "excluded", "reason": label, "records": 7}
-    return pd.DataFrame([row])
+def records(label: str) -> list[dict[str, Any]]:
+    return [{"algorithm": label, "disposition": "excluded", "reason": label, "records": 7}]
 
 
 @pytest.mark.parametrize("label", LABELS)
