@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -162,6 +163,9 @@ def installed(*options: str, state: Path | None = None, **settings: str) -> Iter
         until(lambda: "Ctrl-C stops everything" in (state / "up.log").read_text(), lambda: up.poll() is None)
         exported = re.findall(r"^export (\w+)=(.*)$", (state / "client.env").read_text(), re.MULTILINE)
         yield Installation(own | dict(exported), up, state, alerts)
+    except AssertionError:
+        print("".join((state / "up.log").read_text().splitlines(keepends=True)[-20:]), file=sys.stderr)
+        raise
     finally:
         up.send_signal(signal.SIGINT)
         up.wait(PATIENCE)
