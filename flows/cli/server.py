@@ -90,6 +90,10 @@ def running_server() -> tuple[str, str] | None:
 
 def use_server() -> tuple[str, TemporaryServer | None]:
     """Choose the server of this process, before Prefect is imported; what is to be said of it, and what to wait for."""
+    if (
+        "prefect" in sys.modules
+    ):  # its settings are read already, and no import is left to start a server beside
+        return "Prefect server: as configured", None
     if found := running_server():
         url, by = found
         return f"Prefect server: {url or 'as configured'} ({by})", None

@@ -150,7 +150,9 @@ def describe(run: FlowRun, progress: Mapping[str, float]) -> RunStatus:
     )
 
 
-def record_results(flow_run: UUID, address: str, *, lost_strata: bool, deaths: int, strata: int) -> None:
+def record_results(
+    flow_run: UUID, address: str, *, lost_strata: bool, deaths: int = 0, strata: int = 0
+) -> None:
     """Put the address of a run's results where every client of the server finds it: its flow run's labels.
 
     deaths (received) and strata: for the service's figures.
