@@ -77,7 +77,7 @@ def _worker(api: httpx.Client) -> Check:
     answer = api.post(f"work_pools/{POOL}/workers/filter", json=wanted)
     names = [worker["name"] for worker in answer.json()] if answer.is_success else []
     found = ", ".join(names) if names else "none online"
-    return Check("worker", bool(names), found, f"prefect worker start --pool {POOL} --type process")
+    return Check("worker", bool(names), found, "python -m flows.worker")
 
 
 def _deployments(api: httpx.Client) -> Check:
