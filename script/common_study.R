@@ -124,14 +124,14 @@ fit_ways <- function(truth, data, seed) {
   for (source in c("cut", "two stages")) {
     for (weighed in if (several && source == "two stages") c(FALSE, TRUE) else several) {
       b <- common_baseline(data$counts, data$alphas, units, settings$draws, source, 1, weighed, seed)
-      centres <- strata_centres(b, data$counts)
+      centres <- strata_centres(b, dimnames(data$counts)[[1]])
       way <- function(concentration) data.frame(source = source, weighed = weighed, concentration = concentration)
       add(b, common_strata(b, data$counts, centres), way("C"))
       if (source == "cut" || weighed != several) next
       if (truth == "noise") add(b, scattered_strata(b, data$counts, centres, seed), way("C, scatter"))
       b$multiple <- 4
       add(b, common_strata(b, data$counts, centres), way("4C"))
-      b$multiple <- learn_concentration(b, data$counts, centres)
+      b$multiple <- learn_concentration(b, data$counts)
       add(b, common_strata(b, data$counts, centres), way("learned"))
     }
   }
