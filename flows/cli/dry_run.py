@@ -15,6 +15,10 @@ from tasks.settings import settings
 from tasks.terms import amount
 
 STRATA_SHOWN = 12
+_FEW_DRAWS = {
+    1000: "draws: each is worth at most one; below 1,000 every result is to be published with caution, and below "
+    "400 none is (unless verdict_rules say otherwise).",
+}
 
 
 def describe_check(job: Job) -> RenderableType:
@@ -47,6 +51,10 @@ def _choices(request: CalibrationRequest) -> Iterator[str]:
         each = "".join(f" and {column}" for column in request.joint_groups)
         yield f"Strata of a country and age group{each} share one unknown matrix (joint model)."
         yield f"Path correction is {on}."
+    elif request.matrix_sharing_used == "common":
+        by = " and ".join(request.centre_used) or "the whole country alone"
+        yield f"Strata of a country and age group share the draws of their matrices, and are centred by {by}."
+        yield from (text for limit, text in _FEW_DRAWS.items() if request.draws_used < limit)
     else:
         yield f"Path correction is {on}; shrinkage is {request.shrinkage_used:g}."
 

@@ -8,6 +8,7 @@ from tasks.results.reasons import (
     named_to_json,
     reasons_from_json,
     reasons_to_json,
+    texts_from_json,
     texts_to_json,
 )
 from tasks.results.schema import (
@@ -84,5 +85,6 @@ __all__ = [
     "repair_run",
     "run_id",
     "split_flags",
+    "texts_from_json",
     "texts_to_json",
 ]

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import StateError, StorageError
 from tasks.results import parquet
-from tasks.results.schema import SCHEMA_VERSION
+from tasks.results.schema import COMPACT, SCHEMA_VERSION
 from tasks.results.store import Manifest, find_run, run_folder
 from tasks.storage import Storage
 
@@ -267,7 +267,7 @@ def remove_run(root: str, run: str) -> None:
 
 def _write(folder: Path, name: str, parts: Iterable[pa.Table]) -> dict[str, Any]:
     path = folder / f"{name}.parquet"
-    rows = parquet.write(path, parquet.long_draws(parts) if name == "draws" else parts)
+    rows = parquet.write(path, parquet.long_draws(parts) if name in COMPACT else parts)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"path": path.name, "sha256": digest, "bytes": path.stat().st_size, "rows": rows}

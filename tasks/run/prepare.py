@@ -15,6 +15,7 @@ from tasks.ingest import Tabulation, tabulate
 from tasks.matrices import Inventory, load_inventory
 from tasks.request import CalibrationRequest
 from tasks.roots import require_allowed
+from tasks.run.baseline_jobs import baseline_jobs
 from tasks.run.chunks import split
 from tasks.run.job import Job, Work, give_back, resolved
 from tasks.run.reading import reading_of
@@ -62,19 +63,19 @@ def prepare(request: CalibrationRequest) -> Job:
         plan,
         unplaced_shares(with_places(tabulation)),
     )
-    return Job(request, inventory, tabulation, chunks, work, boundaries, pairs)
+    return Job(request, inventory, tabulation, chunks, work, boundaries, pairs, baseline_jobs(chunks))
 
 
 def _compared_pairs(plan: rollups.Plan, request: CalibrationRequest, causes: int) -> list[rollups.Pair]:
-    joint = request.matrix_sharing_used == "joint"
+    together = request.matrix_sharing_used != "per_stratum"
     pairs = rollups.compared_pairs(
         plan,
         request.contrasts,
         strata_columns=request.columns.strata,
-        fits_by=request.joint_groups if joint else None,
+        fits_by=request.joint_groups if together else None,
     )
     algorithms = len(request.algorithms) + request.ensemble_used
-    rollups.check_contrasts_size(pairs, algorithms=algorithms, causes=causes, draws=request.draws)
+    rollups.check_contrasts_size(pairs, algorithms=algorithms, causes=causes, draws=request.draws_used)
     return pairs
 
 

@@ -87,9 +87,9 @@ def _newer_list(causes: pa.Table) -> dict[tuple[str, str], list[str]]:
 def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[str, pa.Table]:
     """csmf, strata, records, matrices and, where R gave them, the compact draws of a chunk.
 
-    Of the joint model joint_fits and misfit as well.
+    Of the joint model joint_fits and misfit as well, of common matrix draws common_strata.
     """
-    if chunk.joint:
+    if chunk.batch.matrix_sharing != "per_stratum":
         result = without_too_few(chunk, result)
     fits = _fits(chunk, result)
     tables = {
@@ -104,7 +104,19 @@ def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[
         joint_fits = joint_fit_rows(chunk, result, identity.strata_columns)
         tables["joint_fits"] = identity.conform("joint_fits", joint_fits)
         tables["misfit"] = identity.conform("misfit", _identified(chunk, misfit_rows(chunk, result)))
+    if result.common_strata is not None:
+        drawn = _common_strata(chunk, result.common_strata, fits)
+        tables["common_strata"] = identity.conform("common_strata", _identified(chunk, drawn))
     return tables
+
+
+def _common_strata(chunk: Chunk, drawn: pa.Table, fits: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `common_strata`, of the fits with a result."""
+    names = {"correlation": "inner_correlation", "impossible": "impossible_draws", "weight": "counts_weight"}
+    rows: pd.DataFrame = drawn.to_pandas().rename(columns=names)
+    rows = rows.merge(fits[["stratum", "algorithm", "status"]], on=["stratum", "algorithm"], how="left")
+    rows = rows[rows["status"] == "calibrated"].drop(columns="status")
+    return rows.assign(row=_row_of(chunk, rows))
 
 
 def failed_tables(chunk: Chunk, reason: str, identity: Identity) -> dict[str, pa.Table]:

@@ -21,6 +21,7 @@ FLAGS = (
     "rollup_interval_too_narrow",
     "difference_not_joint",
     "rollup_incomplete",
+    "total_differs_from_direct_fit",
     "inventory_not_verified",
     "who_2022_causes",
 )
