@@ -369,7 +369,7 @@ def _methods(view: View) -> dict[str, Any]:
         path = say(f"report.methods_path_off_{model}")
     else:
         path = say("report.methods_path_off", value=request.get("shrinkage") or 0)
-    sharing = say(f"report.methods_{model}")
+    sharing = say("report.methods_per_stratum" if model == "per_stratum" else f"report.methods_{model}")
     text = say("report.methods_text")
     if model != "common":  # whose ensembles count each death about once
         text = f"{text} {say('report.methods_ensemble')}"

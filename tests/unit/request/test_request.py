@@ -38,7 +38,7 @@ def test_the_smallest_request_has_the_published_defaults() -> None:
         "error",
         "exclude",
     )
-    assert (request.draws, request.effective_draws_used, request.seed, request.minimum_deaths) == (
+    assert (request.draws_used, request.effective_draws_used, request.seed, request.minimum_deaths) == (
         4000,
         4000,
         1,
