@@ -70,6 +70,8 @@ def check_jobs(job: Job, done: Sequence[tuple[Chunk, str | None]]) -> list[Check
     jobs: list[CheckJob] = []
     for place, parts in groupby(done, key=lambda part: part[0].place):
         strata = _Strata.of(job, list(parts))
+        if not strata.fitted.any():
+            continue
         own = [group for group in groups if "/".join(group["group"].split("/")[:2]) == place]
         for flat in (True, False):
             some = [group for group in own if (group["level"] == NATION) == flat]
