@@ -116,7 +116,7 @@ def make_baseline(baseline: BaselineJob, work: Work, pool: Pool) -> str:
         work,
         log=get_run_logger(),
         pool=pool,
-        timeout=run.time_limit(baseline.batch, settings().r_timeout),
+        timeout=run.time_limit(baseline.batch, settings().r_timeout, baseline.seconds),
     )
 
 

@@ -37,9 +37,10 @@ def _parts(job: Job) -> Iterator[RenderableType]:
     yield records_table(job.tabulation.records.to_pandas())
     yield _strata_table(job)
     strata = amount(sum(len(chunk.batch.strata) for chunk in job.chunks), "stratum", "strata")
-    seconds = run_seconds([chunk.batch for chunk in job.chunks], settings().workers)
+    before = [baseline.seconds for baseline in job.baselines]
+    seconds = run_seconds([chunk.batch for chunk in job.chunks], settings().workers, before)
     yield Text(
-        f"\n{strata} in {amount(len(job.chunks), 'task')}; expected time on this machine "
+        f"\n{strata} in {amount(len(job.chunks) + len(job.baselines), 'task')}; expected time on this machine "
         f"{_duration(seconds)}, besides reading and writing."
     )
 

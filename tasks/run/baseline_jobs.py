@@ -12,6 +12,7 @@ import numpy as np
 from tasks.engine import Batch
 from tasks.results import ENSEMBLE
 from tasks.run.chunks import Chunk
+from tasks.run.cost import baseline_seconds
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class BaselineJob:
     """All strata; counts are the deaths of algorithms with too few of them, too."""
     place: Mapping[str, str]
     """Age group and country."""
+
+    @property
+    def seconds(self) -> float:
+        """Expected work on one core."""
+        return baseline_seconds(self.batch, len(self.batch.algorithms) if self.fit == ENSEMBLE else 1)
 
 
 def baseline_jobs(chunks: Sequence[Chunk]) -> list[BaselineJob]:

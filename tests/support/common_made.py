@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from support.joint_made import joint_request
-
 from tasks.request.model import CalibrationRequest
 
 

@@ -207,7 +207,7 @@ class InnerChains {
   std::vector<Lanes> z_, next_, momentum_, gradient_, p_, next_p_;
 };
 
-// Correlation, over draws, of each coordinate half way through the chains with that at their end.
+// Correlation, over draws, of each coordinate half way through the chains with that at their end; of few draws none.
 class HalfWay {
  public:
   explicit HalfWay(int n) : sums_(n) {}
@@ -224,7 +224,7 @@ class HalfWay {
     double most = 0;
     for (const Sums& s : sums_) {
       const double vx = s.xx - s.x * s.x / s.n, vy = s.yy - s.y * s.y / s.n;
-      if (s.n > 2 && vx > 0 && vy > 0) most = std::max(most, (s.xy - s.x * s.y / s.n) / std::sqrt(vx * vy));
+      if (s.n >= 50 && vx > 0 && vy > 0) most = std::max(most, (s.xy - s.x * s.y / s.n) / std::sqrt(vx * vy));
     }
     return most;
   }
