@@ -37,8 +37,8 @@
 #'
 #' @return `make_baseline()`: a list named by fit, each a list: `status` (`"drawn"`; `"not_calibrated"`, `"no_result"` or
 #'   `"failed"`, with the `reason`), `algorithms` (members), `causes` (calibrated ones), `calibrated` (members x causes),
-#'   `matrices` (draws x members x causes x causes), `country` (draws x causes), `units` (names), `unit_p` and `unit_r`
-#'   (units x draws x causes), `country_counts` (members x causes), `unit_counts` (units x members x causes), `large` (names of
+#'   `matrices` (draws x members x causes x causes), `country` (draws x causes), `units` (names of those that count), `known`
+#'   (names of all), `unit_p` and `unit_r` (units x draws x causes), `country_counts` (members x causes), `unit_counts` (units x members x causes), `large` (names of
 #'   large strata) and `large_counts`, `inside` (by unit the names of the units that hold it), `whole` (name of the only
 #'   stratum with deaths, or none), `pooled` (counts of all causes, members together), `common_share` (rho), `concentration`,
 #'   `source` of the matrices, and `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `converged` of the chains that drew them.
@@ -159,7 +159,7 @@ baseline_of <- function(fit, counts, models, batch, units, settings, place) {
     fixed = vapply(models[at], `[[`, NA, "fixed"), calibrated = inside[, causes, drop = FALSE]
   )
   if (!is.null(b$impossible)) return(none("failed", b$impossible))
-  plain_baseline(b, batch$algorithms[at], dimnames(counts)[[3]][causes], colSums(sums[at, , drop = FALSE]),
+  plain_baseline(b, as.character(names(units)), batch$algorithms[at], dimnames(counts)[[3]][causes], colSums(sums[at, , drop = FALSE]),
                  dimnames(counts)[[1]][deaths_of(counts[, at, causes, drop = FALSE]) > 0])
 }
 
@@ -170,8 +170,8 @@ standing_of <- function(counts, calibrated) {
   if (sum(counts[calibrated]) == 0) "no_deaths_in_calibrated_causes" else "calibrated"
 }
 
-# with_deaths: names of the strata with deaths.
-plain_baseline <- function(b, algorithms, causes, pooled, with_deaths) {
+# known: names of all units, also of those that do not count; with_deaths: names of the strata with deaths.
+plain_baseline <- function(b, known, algorithms, causes, pooled, with_deaths) {
   stack <- function(x, shape) {
     out <- array(0, c(length(x), shape))
     for (u in seq_along(x)) out[cbind(u, as.matrix(expand.grid(lapply(shape, seq_len))))] <- as.double(x[[u]])
@@ -180,7 +180,7 @@ plain_baseline <- function(b, algorithms, causes, pooled, with_deaths) {
   draws <- dim(b$m)[1]
   list(
     status = "drawn", reason = "", algorithms = algorithms, causes = causes, calibrated = unname(b$calibrated), matrices = b$m,
-    country = b$p0, units = names(b$inside), unit_p = stack(b$p[names(b$inside)], c(draws, length(causes))),
+    country = b$p0, known = known, units = as.character(names(b$inside)), unit_p = stack(b$p[names(b$inside)], c(draws, length(causes))),
     unit_r = stack(b$r[names(b$inside)], c(draws, length(causes))),
     country_counts = matrix(b$counts$country, length(algorithms)),
     unit_counts = stack(b$counts$units[names(b$inside)], c(length(algorithms), length(causes))),

@@ -56,7 +56,9 @@ class Baseline:
     country: Floats = field(default_factory=lambda: np.empty(0))
     """[D, B] fractions of all strata together."""
     units: tuple[str, ...] = ()
-    """Names such as `province=Gaza`, large to small."""
+    """Names such as `province=Gaza`, large to small: those that count."""
+    known: tuple[str, ...] = ()
+    """All, also those that hold one stratum with deaths, all of them, or the same as another."""
     inside: tuple[tuple[str, ...], ...] = ()
     """For each unit the names of the units that hold it."""
     unit_p: Floats = field(default_factory=lambda: np.empty(0))
@@ -420,7 +422,7 @@ def _common_arguments(r: Any, common: Common) -> dict[str, Any]:
 _BASELINE_ARRAYS = (
     "matrices", "country", "unit_p", "unit_r", "country_counts", "unit_counts", "large_counts", "pooled"
 )  # fmt: skip
-_BASELINE_TEXTS = ("algorithms", "causes", "units", "large", "whole")
+_BASELINE_TEXTS = ("algorithms", "causes", "known", "units", "large", "whole")
 _BASELINE_NUMBERS = ("common_share", "concentration", "rhat", "ess_bulk", "ess_tail")
 
 

@@ -277,6 +277,14 @@ class RequestFields(_Part):
             "centre the strata. Empty: the columns of single-column roll_ups."
         ),
     )
+    baseline: str | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Common matrix draws: id or name of a run in the store of `output` whose draws of matrices and "
+            "totals are used, so that figures of strata that it had stay as they are. Empty: new draws."
+        ),
+    )
     joint_groups: Texts = Field(
         default=(),
         description=(

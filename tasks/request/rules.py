@@ -104,8 +104,10 @@ def _model_rules(request: RequestFields) -> Iterator[Problem]:
         yield ("engine",), f"vacalibration {has}: use vacal, or set matrix_sharing: per_stratum"
     if sharing == "common":
         yield from _common_rules(request)
-    elif request.centre:
-        yield ("centre",), "has a meaning with matrix_sharing: common only: set it, or remove this"
+    else:
+        for field in ("centre", "baseline"):
+            if getattr(request, field):
+                yield (field,), "has a meaning with matrix_sharing: common only: set it, or remove this"
     if request.joint_groups and sharing != "joint":
         yield ("joint_groups",), "has a meaning with matrix_sharing: joint only: set it, or remove this"
         return
@@ -238,7 +240,7 @@ _RULES: tuple[tuple[frozenset[str], Callable[[RequestFields], Iterator[Problem]]
         frozenset(
             {
                 *("matrix_sharing", "shrinkage", "path_correction", "engine", "joint_groups", "columns"),
-                *("centre", "effective_draws", "matrix", "roll_ups"),
+                *("centre", "baseline", "effective_draws", "matrix", "roll_ups"),
             }
         ),
         _model_rules,

@@ -33,6 +33,7 @@ from tasks.results.schema import (
 from tasks.results.store import Results, find_results, find_run, list_runs, open_results
 from tasks.results.write import (
     DamagedChunkError,
+    baseline_run,
     clean_work,
     finished_chunks,
     publish,
@@ -62,6 +63,7 @@ __all__ = [
     "Named",
     "Reason",
     "Results",
+    "baseline_run",
     "check_strata_columns",
     "clean_work",
     "columns",

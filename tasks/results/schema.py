@@ -384,7 +384,7 @@ _COMMON_STRATA = (
 )
 BASELINE_KINDS = (
     *("matrix", "country", "unit", "unit_centre"),
-    *("country_counts", "unit_counts", "large_counts", "pooled_counts", "held_by", "whole"),
+    *("country_counts", "unit_counts", "large_counts", "pooled_counts", "known", "held_by", "whole"),
 )
 _BASELINE = (
     _ALGORITHM,
@@ -393,17 +393,18 @@ _BASELINE = (
         TEXT,
         "By draw: matrix (of an algorithm), country and unit (fractions), unit_centre (of its prior). Once: "
         "country_counts, unit_counts, large_counts (of strata with more than a fifth of a unit's deaths), "
-        "pooled_counts, held_by (the unit is within the other), whole (the only stratum with deaths).",
+        "pooled_counts, known (a unit, whether it counts or not), held_by (it is within the other), whole (the only "
+        "stratum with deaths).",
         values=BASELINE_KINDS,
     ),
     Column(
         "centre_unit", TEXT, "Unit, as in province=Gaza, or key of a large stratum.", null="of the country"
     ),
     Column("member", TEXT, "Algorithm; for held_by the other unit.", null="of no single algorithm"),
-    Column("champs_cause", TEXT, "True cause.", null="counts, held_by, whole"),
-    Column("va_cause", TEXT, "VA cause.", null="fractions, held_by, whole"),
+    Column("champs_cause", TEXT, "True cause.", null="counts, known, held_by, whole"),
+    Column("va_cause", TEXT, "VA cause.", null="fractions, known, held_by, whole"),
     Column("draw", COUNT, "Number of the draw, from 1."),
-    Column("value", REAL, "Rate, fraction or count (held_by, whole: 1)."),
+    Column("value", REAL, "Rate, fraction or count (known, held_by, whole: 1)."),
     _SHARING,
 )
 _CHECKS = (

@@ -26,10 +26,14 @@ class BaselineJob:
     """All strata; counts are the deaths of algorithms with too few of them, too."""
     place: Mapping[str, str]
     """Age group and country."""
+    stored: str | None = None
+    """The run in the same store whose baseline it is; None: it is made."""
 
     @property
     def seconds(self) -> float:
         """Expected work on one core."""
+        if self.stored is not None:
+            return 0.0
         return baseline_seconds(self.batch, len(self.batch.algorithms) if self.fit == ENSEMBLE else 1)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks import results
@@ -24,6 +25,20 @@ from tasks.run.baseline_jobs import BaselineJob, baseline_id, fits_of
 from tasks.run.job import Work, check_engine, give_back
 
 _TABLES = ("common_fits", "baseline")
+COMMON_FIT_COLUMNS = (
+    *(
+        "strata",
+        "status",
+        "reason",
+        "draws",
+        "fit_members",
+        "calibrated_causes",
+        "matrices_from",
+        "centre_units",
+    ),
+    *("concentration", "common_share", "rhat", "ess_bulk", "ess_tail", "divergences", "converged"),
+)
+"""Columns of common_fits that say what a baseline is."""
 
 
 def keep_baseline(
@@ -34,10 +49,13 @@ def keep_baseline(
     pool: Pool | None,
     timeout: float | None,
 ) -> str:
-    """Make a baseline and keep it in the run's work area; returns its id.
+    """Make a baseline, or take it from the stored run that has it, and keep it in the run's work area.
 
-    Raises what `make_baseline` raises, OtherEngineError, StorageError.
+    Returns its id. Raises what `make_baseline` raises, OtherEngineError, StateError, StorageError.
     """
+    if job.stored is not None:
+        log.info("%s: as in the run %s", job.name, job.stored)
+        return _keep_stored(job, job.stored, work)
     made = make_baseline(job.batch, job.fit, log=log, pool=pool, timeout=timeout)
     check_engine(work, made.engine_version)
     place = {**dict.fromkeys(work.identity.strata_columns, ALL), **job.place}
@@ -45,6 +63,28 @@ def keep_baseline(
     rows = work.identity.conform("baseline", _rows(made, place, job.batch.causes))
     results.put_chunk(work.root, work.run, job.id, {"common_fits": fit_row, "baseline": rows})
     give_back()
+    return job.id
+
+
+def _keep_stored(job: BaselineJob, run: str, work: Work) -> str:
+    """The tables of a stored run's baseline as those of this one, its draws in lists again."""
+    stored = results.open_results(work.root, run)
+    where = (pc.field("stratum") == job.place["stratum"]) & (pc.field("algorithm") == job.fit)
+    place = {**dict.fromkeys(work.identity.strata_columns, ALL), **job.place, "algorithm": job.fit}
+    own = [column for column in COMMON_FIT_COLUMNS if column not in place]
+    fit = stored.table("common_fits", ["stratum", *own, "algorithm"], where).select(own).to_pydict()
+    fit |= {name: [value] for name, value in place.items()}
+    long = stored.table("baseline", ["stratum", "algorithm", *_KEYS, "draw", "value"], where)
+    starts = np.flatnonzero(long["draw"].to_numpy() == 1)
+    ends = np.append(starts, long.num_rows).astype(np.int32)
+    rows = {name: long[name].combine_chunks().take(pa.array(starts)) for name in _KEYS}
+    rows |= {name: pa.repeat(pa.scalar(value), len(starts)) for name, value in place.items()}
+    rows["values"] = pa.ListArray.from_arrays(pa.array(ends), pa.array(long["value"].to_numpy()))
+    tables = {
+        "common_fits": work.identity.conform("common_fits", fit),
+        "baseline": work.identity.conform("baseline", pa.table(rows)),
+    }
+    results.put_chunk(work.root, work.run, job.id, tables)
     return job.id
 
 
@@ -123,6 +163,8 @@ def _cells(made: Baseline, causes: Sequence[str]) -> Iterator[tuple[_Key, Any]]:
             yield ("large_counts", stratum, algorithm, None, cause), made.large_counts[s, k, j]
     for j, cause in enumerate(causes):
         yield ("pooled_counts", None, None, None, cause), made.pooled[j]
+    for unit in made.known:
+        yield ("known", unit, None, None, None), 1.0
     for unit, holding in zip(made.units, made.inside, strict=True):
         for other in holding:
             yield ("held_by", unit, other, None, None), 1.0
@@ -169,6 +211,7 @@ def baseline_of(
         matrices=matrices,
         country=fractions("country", [None])[0],
         units=units,
+        known=tuple(named["known"]),
         inside=tuple(tuple(key[2] or "" for key in values if key[:2] == ("held_by", unit)) for unit in units),
         unit_p=fractions("unit", units),
         unit_r=fractions("unit_centre", units),

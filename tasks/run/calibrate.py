@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -37,7 +38,7 @@ def calibrate_chunk(
     batch = chunk.batch if chunk.batch.common is None else with_baselines(chunk.batch, chunk.place, work)
     result = calibrate_batch(batch, log=log, progress=progress, pool=pool, timeout=timeout)
     check_engine(work, result.engine_version)
-    tables = judged(chunk_tables(chunk, result, work.identity), work)
+    tables = judged(chunk_tables(replace(chunk, batch=batch), result, work.identity), work)
     results.put_chunk(work.root, work.run, chunk.id, tables)
     del result, tables
     give_back()

@@ -32,7 +32,7 @@ TOO_FEW = "too_few_deaths"
 NOT_FITTED = ("not_fitted", "failed")
 
 _FIT_FLAGS = ("path_correction_stalled", "estimate_is_noop", "interval_unreliable")
-_NOT_IN_TABLE = ("disagrees", "algorithms_disagree", "borrowed", "divergent", *_FIT_FLAGS)
+_NOT_IN_TABLE = ("disagrees", "algorithms_disagree", "borrowed", "divergent", "provisional", *_FIT_FLAGS)
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,9 @@ def _fits(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
     fits["divergent"] = fits["algorithm"].isin(divergent(result))
     if chunk.joint and not chunk.batch.path_correction:
         fits["lambda"] = None  # there was no search
+    fits["provisional"] = [
+        _provisional(chunk, row, fit) for row, fit in zip(fits["row"], fits["algorithm"], strict=True)
+    ]
     fits["flags"] = [_flags(fit, chunk) for fit in fits.to_dict("records")]
     fits["algorithms_disagree"] = fits["algorithms_disagree"].eq(True)
     return fits
@@ -166,6 +169,16 @@ def _fits(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
 
 def _row_of(chunk: Chunk, frame: pd.DataFrame) -> pd.Series[int]:
     return frame["stratum"].map({key: i for i, key in enumerate(chunk.batch.strata)})
+
+
+def _provisional(chunk: Chunk, row: int, fit: str) -> bool:
+    """Whether a unit of the stratum is unknown to the fit's baseline, and so does not centre it."""
+    common = chunk.batch.common
+    if common is None:
+        return False
+    names = {f"{column}={value}" for column, value in zip(common.columns, common.units[row], strict=True)}
+    own = [one for one in common.baselines if one.fit == fit and one.status == "drawn"]
+    return any(names.difference(one.known) for one in own)
 
 
 def _deaths(chunk: Chunk, fits: pd.DataFrame) -> list[int]:
@@ -191,6 +204,8 @@ def _flags(fit: Mapping[Hashable, Any], chunk: Chunk) -> list[str]:
         flags.append("divergences")
     if fit["borrowed"]:
         flags.append(BORROWED)
+    if fit["provisional"] and fit["status"] == "calibrated":
+        flags.append("centre_provisional")
     return flags
 
 

@@ -18,6 +18,7 @@ FLAGS = (
     "misfit",
     "divergences",
     "borrowed_from_other_strata",
+    "centre_provisional",
     "rollup_interval_too_narrow",
     "difference_not_joint",
     "rollup_incomplete",

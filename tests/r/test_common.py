@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from support.joint_made import ALGORITHMS, PROVINCES, deaths_of, write_input
 from tasks import run as steps
 from tasks.engine import Baseline, make_baseline
 from tasks.engine.process import Pool
+from tasks.errors import InputError, StateError
 from tasks.report.page import render_report
+from tasks.results import baseline_run, remove_run
 from tasks.results.store import Results, open_results
 from tasks.run.baselines import with_baselines
 from tasks.run.job import Job
+from tasks.service.retention import StoredRun, expired_runs
 from tasks.terms.words import words
 from tasks.view.view import View
 
+START = datetime(2024, 1, 1, tzinfo=UTC)
 LOG = logging.getLogger("tests")
 CONTRASTS = [{"between": "year"}, {"between": "province", "within": ["year"], "pairs": "successive"}]
 
@@ -208,6 +213,84 @@ def test_a_baseline_is_read_back_to_the_last_bit(pool: Pool, tmp_path: Path) -> 
                 assert np.array_equal(before, after), field.name
             else:
                 assert before == after, field.name
+
+
+def add_year(folder: Path, year: str, like: str = "2021") -> None:
+    """Deaths of another year, those of a year that is there."""
+    path = folder / "deaths.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, *(x.replace(like, year) for x in lines if f",{like}," in x)]))
+
+
+FIGURES = ("mean", "sd", "q025", "q975", "calibrated_deaths", "ensemble_deaths")
+
+
+def test_with_the_baseline_of_a_run_earlier_strata_keep_their_figures_to_the_last_bit(
+    pool: Pool, tmp_path: Path
+) -> None:
+    write_input(tmp_path)
+    before = compute(steps.prepare(common_request(tmp_path)), pool)
+    add_year(tmp_path, "2023")
+    job = steps.prepare(common_request(tmp_path, baseline="common"))
+    assert job.request.baseline == before.manifest["run"]
+    assert any("33% of the deaths are more than it had" in note for note in job.tabulation.notes)
+    after = compute(job, pool)
+    anew = compute(steps.prepare(common_request(tmp_path)), pool)
+    key = ["stratum", "algorithm", "cause"]
+
+    def figures(results: Results) -> pd.DataFrame:
+        rows = results.csmf.query("level == 'stratum' and year != '2023'")
+        return rows.set_index(key)[list(FIGURES)].sort_index()
+
+    pd.testing.assert_frame_equal(figures(after), figures(before), check_exact=True)
+    assert not figures(anew).equals(figures(before))
+    new = after.strata.query("year == '2023'")
+    assert set(new["flags"]) == {"centre_provisional"}
+    assert not after.strata.query("year != '2023'")["flags"].str.contains("centre_provisional").any()
+    assert not anew.strata["flags"].str.contains("centre_provisional").any()
+    before_values = before.table("baseline", ["algorithm", "kind", "centre_unit", "draw", "value"])
+    assert after.table("baseline", before_values.column_names).equals(before_values)
+    nation = [
+        r.csmf.query("level == 'nation' and algorithm == 'first'")["mean"].to_list() for r in (before, after)
+    ]
+    assert nation[0] != nation[1]
+
+
+def test_a_run_that_is_the_baseline_of_another_is_not_removed(pool: Pool, tmp_path: Path) -> None:
+    write_input(tmp_path)
+    fields: dict[str, Any] = {"algorithms": ["first"], "bad_records": "reject"}
+    first = compute(steps.prepare(common_request(tmp_path, **fields)), pool)
+    run = first.manifest["run"]
+    add_year(tmp_path, "2023")
+    second = compute(steps.prepare(common_request(tmp_path, baseline=run, **fields)), pool)
+    with pytest.raises(StateError, match=f"run {run} is the baseline of {second.manifest['run']}"):
+        remove_run(first.root, run)
+    stored = (first.manifest, second.manifest)
+    hours = map(timedelta, (0, 0), (1, 2))
+    old = [
+        StoredRun(m["run"], "same", START + t, baseline_run(m)) for m, t in zip(stored, hours, strict=True)
+    ]
+    newest = StoredRun("newest", "same", START + timedelta(days=1), run)
+    assert expired_runs(old, timedelta(0), START + timedelta(days=9)) == []
+    assert expired_runs([*old, newest], timedelta(0), START + timedelta(days=9)) == [second.manifest["run"]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"draws": 300}, "baseline: draws is 300, and in the run common-"),
+        ({"seed": 9}, "baseline: seed is 9, and in the run common-"),
+        ({"centre": ["year"]}, "baseline: centre is \\['year'\\], and in the run common-"),
+        ({"baseline": "nobody"}, "baseline: no finished run nobody"),
+    ],
+)
+def test_a_baseline_that_was_made_otherwise_is_refused(
+    plain: Results, tmp_path: Path, fields: dict[str, Any], problem: str
+) -> None:
+    write_input(tmp_path, NOTHING)
+    asked = {"baseline": plain.manifest["run"], "output": plain.root, **fields}
+    with pytest.raises(InputError, match=problem):
+        steps.prepare(common_request(tmp_path, **asked))
 
 
 def test_strata_below_the_minimum_count_in_the_baseline_but_in_no_total(
