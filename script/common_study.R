@@ -165,9 +165,11 @@ run_sets <- function() {
   }
 }
 
+# Data sets of one number and size share their true matrices: the standard error is over these, not over data sets.
 summary_of <- function(g, by) {
+  shared <- tapply(g$covered, paste(g$set, g$size), mean)
   figures <- data.frame(
-    sets = nrow(g), covered = mean(g$covered), se = sd(g$covered) / sqrt(nrow(g)),
+    sets = nrow(g), covered = mean(g$covered), se = sd(shared) / sqrt(length(shared)),
     leading = mean(g$leading), rarest = mean(g$rarest), width = mean(g$width), error = mean(g$error),
     bias = mean(g$leading_bias), false = mean(g$false_difference, na.rm = TRUE)
   )
