@@ -38,7 +38,8 @@
 #' @return `make_baseline()`: a list named by fit, each a list: `status` (`"drawn"`; `"not_calibrated"`, `"no_result"` or
 #'   `"failed"`, with the `reason`), `algorithms` (members), `causes` (calibrated ones), `calibrated` (members x causes),
 #'   `matrices` (draws x members x causes x causes), `country` (draws x causes), `units` (names of those that count), `known`
-#'   (names of all), `unit_p` and `unit_r` (units x draws x causes), `country_counts` (members x causes), `unit_counts` (units x members x causes), `large` (names of
+#'   (names of all), `unit_p` and `unit_r` (units x draws x causes), `country_counts` (members x causes), `unit_counts`
+#'   (units x members x causes), `large` (names of
 #'   large strata) and `large_counts`, `inside` (by unit the names of the units that hold it), `whole` (name of the only
 #'   stratum with deaths, or none), `pooled` (counts of all causes, members together), `common_share` (rho), `concentration`,
 #'   `source` of the matrices, and `rhat`, `ess_bulk`, `ess_tail`, `divergences`, `converged` of the chains that drew them.
@@ -159,8 +160,9 @@ baseline_of <- function(fit, counts, models, batch, units, settings, place) {
     fixed = vapply(models[at], `[[`, NA, "fixed"), calibrated = inside[, causes, drop = FALSE]
   )
   if (!is.null(b$impossible)) return(none("failed", b$impossible))
-  plain_baseline(b, as.character(names(units)), batch$algorithms[at], dimnames(counts)[[3]][causes], colSums(sums[at, , drop = FALSE]),
-                 dimnames(counts)[[1]][deaths_of(counts[, at, causes, drop = FALSE]) > 0])
+  with_deaths <- dimnames(counts)[[1]][deaths_of(counts[, at, causes, drop = FALSE]) > 0]
+  plain_baseline(b, as.character(names(units)), batch$algorithms[at], dimnames(counts)[[3]][causes],
+                 colSums(sums[at, , drop = FALSE]), with_deaths)
 }
 
 # As the core's prepare_member() has it.
@@ -180,7 +182,8 @@ plain_baseline <- function(b, known, algorithms, causes, pooled, with_deaths) {
   draws <- dim(b$m)[1]
   list(
     status = "drawn", reason = "", algorithms = algorithms, causes = causes, calibrated = unname(b$calibrated), matrices = b$m,
-    country = b$p0, known = known, units = as.character(names(b$inside)), unit_p = stack(b$p[names(b$inside)], c(draws, length(causes))),
+    country = b$p0, known = known, units = as.character(names(b$inside)),
+    unit_p = stack(b$p[names(b$inside)], c(draws, length(causes))),
     unit_r = stack(b$r[names(b$inside)], c(draws, length(causes))),
     country_counts = matrix(b$counts$country, length(algorithms)),
     unit_counts = stack(b$counts$units[names(b$inside)], c(length(algorithms), length(causes))),
@@ -199,7 +202,8 @@ full_baseline <- function(plain, fit, seed) {
   one <- function(x, name) array(x, c(1, k, n), list(name, NULL, NULL))
   list(
     seed = seed, fit = fit, calibrated = plain$calibrated, m = plain$matrices, p0 = plain$country,
-    p = by_unit(function(u) matrix(plain$unit_p[u, , ], ncol = n)), r = by_unit(function(u) matrix(plain$unit_r[u, , ], ncol = n)),
+    p = by_unit(function(u) matrix(plain$unit_p[u, , ], ncol = n)),
+    r = by_unit(function(u) matrix(plain$unit_r[u, , ], ncol = n)),
     inside = stats::setNames(plain$inside, plain$units), rho = plain$common_share, multiple = plain$concentration,
     counts = list(
       country = one(plain$country_counts, "country"), units = by_unit(function(u) one(plain$unit_counts[u, , ], plain$units[u])),
@@ -215,13 +219,15 @@ common_fit_input <- function(plain, fit, counts, holding, settings, concentratio
   own <- counts[, plain$algorithms, plain$causes, drop = FALSE]
   own <- array(own, dim(own), list(dimnames(counts)[[1]], NULL, NULL))
   taken <- taking_part(b, own)
+  as_before <- apply(own, 1, function(a) all(a == plain$country_counts))
   weights <- weighed(b, own)
   centres <- strata_centres(b, names(holding), lapply(holding, intersect, x = names(b$p)))
   list(
     drawn = TRUE, reason = "", causes = match(plain$causes, dimnames(counts)[[3]]), members = length(plain$algorithms),
     m = as.double(aperm(b$m, 4:1)), counts = as.double(aperm(weights, 3:1)),
     prior = length(plain$causes) * (concentration %||% b$multiple) * as.double(aperm(centres, 3:1)),
-    given = as.double(t(b$p0)), takes_given = names(holding) %in% plain$whole, pooled = as.double(plain$pooled), borrow = borrow,
+    given = as.double(t(b$p0)), takes_given = names(holding) %in% plain$whole & as_before,
+    pooled = as.double(plain$pooled), borrow = borrow,
     source = plain$source, rhat = plain$rhat, ess_bulk = plain$ess_bulk, ess_tail = plain$ess_tail,
     divergences = plain$divergences, converged = plain$converged,
     weight = weight_of(b$rho, apply(taken, 1, function(a) sum(rowSums(matrix(a, dim(own)[2])) > 0))),

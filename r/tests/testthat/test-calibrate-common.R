@@ -94,6 +94,8 @@ test_that("the only stratum is the country: its draws are the baseline's", {
   share <- 1 - fit$estimates$raw[fit$estimates$algorithm == "a" & fit$estimates$cause == "other"]
   expect_equal(fit$draws[1, , 1:4], share * b$a$country[, match(causes5[1:4], b$a$causes)], ignore_attr = TRUE)
   expect_length(b$a$units, 0)
+  more <- calibrated(counts + 1, b, units = places[4, , drop = FALSE]) # deaths that came since are not lost
+  expect_false(any(more$draws[1, , 1] == fit$draws[1, , 1]))
 })
 
 test_that("sums over strata vary with the matrices: wider than if each stratum had matrices of its own", {
