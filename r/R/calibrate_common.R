@@ -214,7 +214,10 @@ full_baseline <- function(plain, fit, seed) {
 
 # What the core needs of one fit for a batch of strata.
 common_fit_input <- function(plain, fit, counts, holding, settings, concentration, borrow) {
-  if (plain$status != "drawn") return(list(drawn = FALSE, reason = if (plain$status == "failed") plain$reason else ""))
+  if (plain$status != "drawn") {
+    none <- "the baseline has no draws of this fit, which had too few deaths then: make a new one"
+    return(list(drawn = FALSE, reason = switch(plain$status, failed = plain$reason, no_result = none, "")))
+  }
   b <- full_baseline(plain, fit, settings$seed)
   own <- counts[, plain$algorithms, plain$causes, drop = FALSE]
   own <- array(own, dim(own), list(dimnames(counts)[[1]], NULL, NULL))

@@ -177,6 +177,19 @@ test_that("a fit that no baseline can be made for keeps its raw fractions, or fa
   expect_match(gone$fits$reason[1], "cannot produce the deaths")
 })
 
+test_that("an algorithm without any deaths has no result, and an old baseline says that it has no draws of it", {
+  counts <- counts12
+  counts[, "b", ] <- 0
+  b <- made(counts)
+  fit <- calibrated(counts, b)
+  expect_equal(unique(fit$fits$reason[fit$fits$algorithm == "b"]), "no_deaths")
+  expect_equal(unique(fit$fits$reason[fit$fits$algorithm == "ensemble"]), "fewer_than_two_members")
+  expect_equal(unique(fit$fits$status[fit$fits$algorithm == "a"]), "calibrated")
+  later <- calibrated(counts12, b)$fits
+  expect_equal(unique(later$status[later$algorithm != "a"]), "failed")
+  expect_match(later$reason[later$algorithm == "ensemble"], "the baseline has no draws of this fit")
+})
+
 test_that("what does not exist here is refused with the reason", {
   expect_error(calibration_settings("common", shrinkage = 2), "shrinkage does not exist with common matrix draws")
   expect_error(calibration_settings("common", path_correction = TRUE), "path_correction does not exist")
