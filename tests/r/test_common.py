@@ -316,6 +316,42 @@ def test_weights_of_one_s_own_reach_a_stratum_without_deaths(computed: Callable[
     assert nation["share_left_out"] == 0
 
 
+def test_an_algorithm_that_cannot_be_calibrated_has_no_baseline_and_keeps_its_fractions(
+    computed: Callable[..., Results],
+) -> None:
+    left = {"first": ["other"], "second": ["infection", "prematurity", "other"]}
+    results = computed(do_not_calibrate=left)
+    fits = results.table("common_fits").to_pandas().set_index("algorithm")
+    assert fits.loc["second", ["status", "reason"]].to_list() == ["not_calibrated", "too_few_causes"]
+    assert set(results.strata.query("algorithm == 'second'")["status"]) == {"not_calibrated"}
+    assert set(results.strata.query("algorithm == 'ensemble'")["unreliable_because"]) == {"second"}
+    assert set(results.table("baseline")["algorithm"].to_pylist()) == {"first", "ensemble"}
+    assert render_report(View(results, "en"))
+
+
+def test_countries_have_baselines_of_their_own_and_an_algorithm_without_deaths_there_has_none(
+    pool: Pool, tmp_path: Path
+) -> None:
+    write_input(tmp_path)
+    path = tmp_path / "deaths.csv"
+    head, *lines = path.read_text().splitlines()
+    mali = [line.rpartition(",")[0] + ",0" if ",second," in line else line for line in lines]
+    rows = [f"{line},{c}" for c, own in (("Mozambique", lines), ("Mali", mali)) for line in own]
+    path.write_text("\n".join([f"{head},country", *rows]))
+    results = compute(steps.prepare(common_request(tmp_path, country={"column": "country"})), pool)
+    fits = results.table("common_fits").to_pandas().set_index(["country", "algorithm"])["status"]
+    assert fits["Mali"].to_dict() == {"first": "drawn", "second": "no_result", "ensemble": "no_result"}
+    assert set(fits["Mozambique"]) == {"drawn"}
+    own = results.strata[results.strata["country"] == "Mali"]
+    assert set(own.loc[own["algorithm"] != "first", "status"]) == {"no_result"}
+    checks = results.table("checks").to_pandas()
+    assert set(checks.loc[checks["country"] == "Mali", "algorithm"]) == {"first"}
+    matrices = results.table("baseline").to_pandas().query("kind == 'matrix' and algorithm == 'first'")
+    first = matrices.groupby("country")["value"].first()
+    assert first["Mali"] != first["Mozambique"]
+    assert render_report(View(results, "en"))
+
+
 def test_fixed_matrices_have_no_error_to_share(computed: Callable[..., Results], tmp_path: Path) -> None:
     cells = ["type,algorithm,champs_cause,va_cause,value"]
     rates = ((0.8, 0.1, 0.1), (0.15, 0.75, 0.1), (0.2, 0.2, 0.6))
