@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -25,9 +25,12 @@ from tasks.request import CalibrationRequest, parse_request
 from tasks.run import (
     COMPLETE,
     WITH_FAILURES,
+    BaselineJob,
+    CheckJob,
     Chunk,
     Job,
     OtherEngineError,
+    check_jobs,
     in_order,
     may_heal,
     reason_lost,
@@ -39,6 +42,8 @@ from tasks.service import WITHOUT_REPORT, record_results
 from tasks.settings import Settings, settings
 from tasks.steps import failed
 from tasks.terms import amount
+
+Part = TypeVar("Part", Chunk, BaselineJob, CheckJob)
 
 
 class IncompleteError(VacalError):
@@ -122,9 +127,12 @@ def compute(job: Job, started: datetime, *, again: bool) -> dict[str, Any]:
     """Calibrate what is not in the store yet, and publish the run, `again` in place of another; its manifest."""
     progress = Progress(job.strata_per_algorithm)
     done = calibrate_strata(job, progress)
+    checks = check_totals(job, done)
     seconds = (datetime.now(UTC) - started).total_seconds()
     timings = {"started": started.isoformat(), "seconds_until_publication": seconds}
-    manifest: dict[str, Any] = steps.publish(job, done, timings, replace=again, return_state=True).result()
+    manifest: dict[str, Any] = steps.publish(
+        job, done, timings, replace=again, checks=checks, return_state=True
+    ).result()
     progress.end()
     return manifest
 
@@ -133,15 +141,21 @@ def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | No
     """Calibrate every chunk; returns them in the order of their strata, with the reason if R never ended one.
 
     Such a chunk is tried once more stratum by stratum, so that one stratum does not take others with it; the
-    strata of a joint fit cannot be.
+    strata of a joint fit cannot be, nor those whose baseline was lost.
     Raises EngineError if R finished nothing, or if it is not the engine of this run.
     """
     progress.start()
     with open_pool() as pool:
-        lost = calibrate_chunks(steps.calibrate_chunk, job, job.chunks, progress, pool)
+        no_baseline = make_baselines(job, pool)
+        lost = {chunk.id: no_baseline[chunk.place] for chunk in job.chunks if chunk.place in no_baseline}
+        ready = [chunk for chunk in job.chunks if chunk.id not in lost]
+        for chunk in (chunk for chunk in job.chunks if chunk.id in lost):
+            progress.lose(chunk.id)
+        whole = dict(lost)
+        lost |= calibrate_chunks(steps.calibrate_chunk, job, ready, progress, pool)
         if lost and len(lost) == len(job.chunks) > 1:
             raise EngineError(f"no chunk could be calibrated; the first: {first_line(lost)}")
-        whole = {chunk.id: lost[chunk.id] for chunk in job.chunks if chunk.id in lost and chunk.joint}
+        whole |= {chunk.id: lost[chunk.id] for chunk in job.chunks if chunk.id in lost and chunk.joint}
         alone = {chunk.id: chunk.singles() for chunk in job.chunks if chunk.id in lost.keys() - whole.keys()}
         again = steps.calibrate_chunk.with_options(retries=min(1, settings().retries))
         singles = [single for group in alone.values() for single in group]
@@ -152,6 +166,37 @@ def calibrate_strata(job: Job, progress: Progress) -> list[tuple[Chunk, str | No
     reasons = {chunk: reason_lost(error) for chunk, error in gone.items()}
     parts = (part for chunk in job.chunks for part in alone.get(chunk.id, [chunk]))
     return [(part, reasons.get(part.id)) for part in parts]
+
+
+def make_baselines(job: Job, pool: Pool) -> dict[str, EngineError]:
+    """Make the baselines that are not in the store yet; returns the places that lost one, with the error."""
+    finished = results.finished_chunks(job.work.root, job.run, among=[one.id for one in job.baselines])
+    work = replace(job.work, roll_ups=None)
+    running = {
+        steps.make_baseline.submit(one, work, pool): one for one in job.baselines if one.id not in finished
+    }
+    lost: dict[str, EngineError] = {}
+    for one, error in outcomes(running):
+        if isinstance(error, EngineError) and not isinstance(error, OtherEngineError):
+            lost[one.place["stratum"]] = error
+        elif error is not None:
+            raise error
+    return lost
+
+
+def check_totals(job: Job, done: Sequence[tuple[Chunk, str | None]]) -> list[str]:
+    """Fit the totals of common matrix draws directly; returns the ids of the checks. Raises VacalError."""
+    checks = check_jobs(job, done)
+    finished = results.finished_chunks(job.work.root, job.run, among=[one.id for one in checks])
+    work = replace(job.work, roll_ups=None)
+    with open_pool() as pool:
+        running = {
+            steps.check_totals.submit(one, work, pool): one for one in checks if one.id not in finished
+        }
+        for _, error in outcomes(running):
+            if error is not None:
+                raise error
+    return [one.id for one in checks]
 
 
 def calibrate_chunks(
@@ -182,10 +227,8 @@ def first_line(lost: Mapping[str, EngineError]) -> str:
     return str(next(iter(lost.values()))).partition("\n")[0]
 
 
-def outcomes(
-    running: Mapping[PrefectFuture[str], Chunk],
-) -> Iterator[tuple[Chunk, Exception | None]]:
-    """Each chunk as soon as its task is at its end, with the error that ended it."""
+def outcomes(running: Mapping[PrefectFuture[str], Part]) -> Iterator[tuple[Part, Exception | None]]:
+    """Each chunk or baseline as soon as its task is at its end, with the error that ended it."""
     for future in as_completed(list(running)):
         result: object = future.result(raise_on_failure=False)
         yield running[future], result if isinstance(result, Exception) else None

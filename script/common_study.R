@@ -124,14 +124,14 @@ fit_ways <- function(truth, data, seed) {
   for (source in c("cut", "two stages")) {
     for (weighed in if (several && source == "two stages") c(FALSE, TRUE) else several) {
       b <- common_baseline(data$counts, data$alphas, units, settings$draws, source, 1, weighed, seed)
-      centres <- strata_centres(b, data$counts)
+      centres <- strata_centres(b, dimnames(data$counts)[[1]])
       way <- function(concentration) data.frame(source = source, weighed = weighed, concentration = concentration)
       add(b, common_strata(b, data$counts, centres), way("C"))
       if (source == "cut" || weighed != several) next
       if (truth == "noise") add(b, scattered_strata(b, data$counts, centres, seed), way("C, scatter"))
       b$multiple <- 4
       add(b, common_strata(b, data$counts, centres), way("4C"))
-      b$multiple <- learn_concentration(b, data$counts, centres)
+      b$multiple <- learn_concentration(b, data$counts)
       add(b, common_strata(b, data$counts, centres), way("learned"))
     }
   }
@@ -165,9 +165,11 @@ run_sets <- function() {
   }
 }
 
+# Data sets of one number and size share their true matrices: the standard error is over these, not over data sets.
 summary_of <- function(g, by) {
+  shared <- tapply(g$covered, paste(g$set, g$size), mean)
   figures <- data.frame(
-    sets = nrow(g), covered = mean(g$covered), se = sd(g$covered) / sqrt(nrow(g)),
+    sets = nrow(g), covered = mean(g$covered), se = sd(shared) / sqrt(length(shared)),
     leading = mean(g$leading), rarest = mean(g$rarest), width = mean(g$width), error = mean(g$error),
     bias = mean(g$leading_bias), false = mean(g$false_difference, na.rm = TRUE)
   )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -23,7 +23,7 @@ from tasks.matrices import DownloadError, Inventory, fetch_inventory, newest_ver
 from tasks.report import artifact_table, markdown_summary, write_report
 from tasks.request import CalibrationRequest
 from tasks.roots import require_allowed
-from tasks.run import Chunk, Done, Job, Work
+from tasks.run import BaselineJob, CheckJob, Chunk, Done, Job, Work
 from tasks.service import remove_expired_inputs, remove_expired_runs
 from tasks.settings import settings
 from tasks.terms import amount
@@ -108,11 +108,39 @@ def calibrate_chunk(chunk: Chunk, work: Work, progress: OnProgress | None, pool:
     )
 
 
+@task(name="baseline", task_run_name="{baseline.name}", **HEALING)
+@without_traceback
+def make_baseline(baseline: BaselineJob, work: Work, pool: Pool) -> str:
+    """Draw what common matrix draws of one fit rest on, and keep it in the store; returns its id."""
+    return run.keep_baseline(
+        baseline,
+        work,
+        log=get_run_logger(),
+        pool=pool,
+        timeout=run.time_limit(baseline.batch, settings().r_timeout, baseline.seconds),
+    )
+
+
+@task(name="check", task_run_name="{check.name}", **HEALING)
+@without_traceback
+def check_totals(check: CheckJob, work: Work, pool: Pool) -> str:
+    """Fit totals directly, to be held against the sums of their strata; returns the check's id."""
+    return run.keep_check(
+        check,
+        work,
+        log=get_run_logger(),
+        pool=pool,
+        timeout=run.time_limit(check.batch, settings().r_timeout),
+    )
+
+
 @task(name="publish", task_run_name="publish {job.run}", **HEALING)
 @without_traceback
-def publish(job: Job, done: Done, timings: Mapping[str, Any], replace: bool) -> dict[str, Any]:
+def publish(
+    job: Job, done: Done, timings: Mapping[str, Any], replace: bool, checks: Sequence[str] = ()
+) -> dict[str, Any]:
     """Roll up, write the tables, and the manifest last."""
-    return run.publish(job, done, timings, replace=replace)
+    return run.publish(job, done, timings, replace=replace, checks=checks)
 
 
 @task(name="report", task_run_name="report {job.run}", **HEALING)

@@ -16,6 +16,10 @@ from tasks.settings import settings
 from tasks.terms import amount
 
 STRATA_SHOWN = 12
+_FEW_DRAWS = {
+    1000: "draws: each is worth at most one; below 1,000 every result is to be published with caution, and below "
+    "400 none is (unless verdict_rules say otherwise).",
+}
 
 
 def describe_check(job: Job) -> RenderableType:
@@ -34,9 +38,10 @@ def _parts(job: Job) -> Iterator[RenderableType]:
     yield records_table(job.tabulation.records.to_pylist())
     yield _strata_table(job)
     strata = amount(sum(len(chunk.batch.strata) for chunk in job.chunks), "stratum", "strata")
-    seconds = run_seconds([chunk.batch for chunk in job.chunks], settings().workers)
+    before = [baseline.seconds for baseline in job.baselines]
+    seconds = run_seconds([chunk.batch for chunk in job.chunks], settings().workers, before)
     yield Text(
-        f"\n{strata} in {amount(len(job.chunks), 'task')}; expected time on this machine "
+        f"\n{strata} in {amount(len(job.chunks) + len(job.baselines), 'task')}; expected time on this machine "
         f"{_duration(seconds)}, besides reading and writing."
     )
 
@@ -48,6 +53,10 @@ def _choices(request: CalibrationRequest) -> Iterator[str]:
         each = "".join(f" and {column}" for column in request.joint_groups)
         yield f"Strata of a country and age group{each} share one unknown matrix (joint model)."
         yield f"Path correction is {on}."
+    elif request.matrix_sharing_used == "common":
+        by = " and ".join(request.centre_used) or "the whole country alone"
+        yield f"Strata of a country and age group share the draws of their matrices, and are centred by {by}."
+        yield from (text for limit, text in _FEW_DRAWS.items() if request.draws_used < limit)
     else:
         yield f"Path correction is {on}; shrinkage is {request.shrinkage_used:g}."
 

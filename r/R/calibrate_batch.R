@@ -114,7 +114,7 @@ core_settings <- function(settings, batch) {
   list(
     path_correction = settings$path_correction, shrinkage = as.double(settings$shrinkage),
     ensemble = settings$ensemble && length(batch$algorithms) > 1, draws = as.integer(settings$draws),
-    effective_draws = as.double(settings$effective_draws), seed = as.double(settings$seed),
+    effective_draws = as.double(settings$effective_draws %||% settings$draws), seed = as.double(settings$seed),
     quantiles = as.double(settings$quantiles), keep_draws = settings$keep_draws
   )
 }

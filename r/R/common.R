@@ -1,4 +1,5 @@
-# Common matrix draws: draw d of every stratum uses draw d of the matrices. Not exported.
+# Common matrix draws: draw d of every stratum uses draw d of the matrices. The parts behind make_baseline() and
+# calibrate_common(); not exported.
 
 # One draw of the causes' fractions for each draw of the matrices and of the prior.
 #   matrices: draws x algorithms x causes x VA causes; rows sum to 1 (identity where an algorithm does not calibrate);
@@ -59,8 +60,8 @@ sample_country <- function(counts, matrices, draws, effective_draws = draws, bud
 # The share rho of an ensemble's count variance that is common to its algorithms because they code the same deaths, at
 # the matrices' means (list) and fractions p.
 common_share <- function(means, p) {
-  q <- lapply(means, function(m) drop(p %*% m))
-  between <- Map(function(m, q) sum(drop(p %*% m^2) - q^2), means, q)
+  q <- lapply(means, function(m) colSums(p * m))
+  between <- Map(function(m, q) sum(colSums(p * m^2) - q^2), means, q)
   sum(unlist(between)) / sum(vapply(q, function(q) sum(q * (1 - q)), 0))
 }
 
@@ -79,122 +80,172 @@ mean_rates <- function(matrix, inside) {
 #   source: "two stages" (matrices given the country's counts) or "cut" (their own distributions);
 #   m: draws of the matrices that are used as they are, in place of a source;
 #   concentration: multiple of C, or "learned" (never below 1 times C).
+# Also kept: counts of the country, of units and of large strata (more than a fifth of a unit's deaths), from which the
+# centres of large strata are made, and for each unit those that hold it. `impossible`: why there is nothing to draw from.
 common_baseline <- function(counts, matrices, units = list(), draws = 1000, source = "two stages", concentration = 1,
                             same_deaths = TRUE, seed = 1, country = "country", fit = "fit", m = NULL,
                             fixed = rep(FALSE, dim(counts)[2]), calibrated = array(TRUE, dim(counts)[2:3])) {
-  b <- list(seed = seed, fit = fit, units = useful_units(units, counts), p = list(), r = list(), multiple = 1, rho = 0)
-  pooled <- apply(counts, 2:3, sum)
-  if (same_deaths && dim(counts)[2] > 1) b$rho <- learn_common_share(pooled, matrices, seed, country, fixed, calibrated)
-  pooled <- weighed(b, array(pooled, c(1, dim(pooled)), list("country", NULL, NULL)))
-  if (is.null(m) && source == "two stages" && !all(fixed)) {
-    both <- sample_country(array(pooled, dim(pooled)[-1]), matrices, draws, seed = seed, country = country, fit = fit,
-                           fixed = fixed, calibrated = calibrated)
+  dimnames(counts)[[1]] <- dimnames(counts)[[1]] %||% as.character(seq_len(dim(counts)[1]))
+  b <- list(seed = seed, fit = fit, calibrated = calibrated, p = list(), r = list(), multiple = 1, rho = 0)
+  b <- c(b, known_counts(useful_units(units, counts), counts))
+  first <- first_look(b, matrices, country, fixed)
+  if (anyNA(first)) return(c(b, impossible = "the matrices cannot produce the deaths of all strata together"))
+  if (same_deaths && dim(counts)[2] > 1) {
+    b$rho <- common_share(lapply(seq_along(matrices), function(k) mean_rates(matrices[[k]], calibrated[k, ])), colMeans(first))
+  }
+  b <- c(b, list(source = if (!is.null(m)) "given" else if (all(fixed)) "fixed" else source))
+  if (b$source == "two stages") {
+    both <- sample_country(array(weighed(b, b$counts$country), dim(counts)[-1]), matrices, draws, seed = seed, country = country,
+                           fit = fit, fixed = fixed, calibrated = calibrated)
     b$m <- both$m
     b$p0 <- both$p
-    b[c("rhat", "ess_bulk", "converged")] <- both[c("rhat", "ess_bulk", "converged")]
+    quality <- c("rhat", "ess_bulk", "ess_tail", "divergences", "converged")
+    b[quality] <- both[quality]
   } else {
     b$m <- if (is.null(m)) draw_matrices(matrices, draws, seed, country, fixed, calibrated) else m
-    b$p0 <- draw_one(b, pooled, rep(1, dim(counts)[3]))
+    b$p0 <- draw_one(b, b$counts$country, rep(1, dim(counts)[3]))
   }
-  b <- add_units(b, counts)
+  if (anyNA(b$p0)) return(c(b, impossible = "some draws of the matrices cannot produce the deaths of all strata together"))
+  for (u in names(b$inside)) b <- add_unit(b, u)
   b$multiple <- if (identical(concentration, "learned")) learn_concentration(b, counts) else concentration
   b
 }
 
-learn_common_share <- function(pooled, matrices, seed, country, fixed, calibrated) {
-  m <- draw_matrices(matrices, 200, seed, country, fixed, calibrated)
-  p <- sample_common(m, array(pooled, c(1, dim(pooled))), rep(1, ncol(pooled)), seed = seed)$p
-  means <- lapply(seq_along(matrices), function(k) mean_rates(matrices[[k]], calibrated[k, ]))
-  common_share(means, colMeans(p[1, , ], na.rm = TRUE))
+# The country's fractions where matrices have their own distributions, unweighed; NaN where they cannot produce the counts.
+first_look <- function(b, matrices, country, fixed) {
+  m <- draw_matrices(matrices, 200, b$seed, country, fixed, b$calibrated)
+  sample_common(m, taking_part(b, b$counts$country), rep(1, dim(m)[3]), seed = b$seed)$p[1, , ]
 }
 
-# Counts of strata or units weighed by how many algorithms have deaths in each.
+# Units by name, large to small: the names of their strata (units), of the units that hold them (inside), and the counts.
+known_counts <- function(units, counts, most = 0.2) {
+  sums <- lapply(names(units), function(u) pooled_counts(counts, units[[u]], u))
+  country <- pooled_counts(counts, seq_len(dim(counts)[1]), "country")
+  deaths <- deaths_of(counts)
+  limit <- rep(most * deaths_of(country), dim(counts)[1])
+  for (u in seq_along(units)) limit[units[[u]]] <- pmin(limit[units[[u]]], most * deaths_of(sums[[u]]))
+  inside <- lapply(seq_along(units), function(u) {
+    bigger <- vapply(units[seq_len(u - 1)], function(v) length(v) > length(units[[u]]) && all(units[[u]] %in% v), NA)
+    names(units)[seq_len(u - 1)][as.logical(bigger)]
+  })
+  list(
+    units = lapply(units, function(at) dimnames(counts)[[1]][at]), inside = stats::setNames(inside, names(units)),
+    counts = list(country = country, units = stats::setNames(sums, names(units)),
+                  large = counts[deaths > limit & sum(deaths > 0) > 1, , , drop = FALSE])
+  )
+}
+
+pooled_counts <- function(counts, at, name) {
+  array(apply(counts[at, , , drop = FALSE], 2:3, sum), c(1, dim(counts)[-1]), list(name, NULL, NULL))
+}
+
+# Counts in which an algorithm takes part: it has deaths in a cause that it calibrates, or calibrates none at all.
+taking_part <- function(b, counts) {
+  n <- dim(counts)
+  for (k in seq_len(n[2])) {
+    inside <- if (any(b$calibrated[k, ])) b$calibrated[k, ] else rep(TRUE, n[3])
+    counts[rowSums(matrix(counts[, k, inside], n[1])) == 0, k, ] <- 0
+  }
+  counts
+}
+
+# Those counts, weighed by how many algorithms take part in each stratum or unit.
 weighed <- function(b, counts) {
+  counts <- taking_part(b, counts)
   with_deaths <- apply(counts, 1, function(a) sum(rowSums(matrix(a, dim(counts)[2])) > 0))
   counts * weight_of(b$rho, with_deaths)
 }
 
 draw_one <- function(b, counts, prior) {
-  dimnames(counts)[[1]] <- dimnames(counts)[[1]] %||% "country"
-  array(sample_common(b$m, counts, prior, b$fit, b$seed)$p, dim(b$m)[c(1, 3)])
+  dimnames(counts)[[1]] <- paste("unit", dimnames(counts)[[1]], sep = "\r")
+  array(sample_common(b$m, weighed(b, counts), prior, b$fit, b$seed)$p, dim(b$m)[c(1, 3)])
 }
 
 `%||%` <- function(a, b) if (is.null(a)) b else a
 
 deaths_of <- function(counts) apply(apply(counts, 1:2, sum), 1, max)
 
-# Units of more than one stratum that are neither the whole country nor another unit, largest first.
+# Units of more than one stratum with deaths that are neither the whole country nor another unit, largest first.
 useful_units <- function(units, counts) {
-  units <- lapply(units, function(u) sort(unique(u)))
-  units <- units[!duplicated(units) & lengths(units) > 1 & lengths(units) < dim(counts)[1]]
+  with_deaths <- which(deaths_of(counts) > 0)
+  units <- lapply(units, function(u) intersect(sort(unique(u)), with_deaths))
+  units <- units[!duplicated(units) & lengths(units) > 1 & lengths(units) < length(with_deaths)]
   deaths <- vapply(units, function(u) sum(deaths_of(counts[u, , , drop = FALSE])), 0)
-  units[order(-deaths, names(units))]
+  units[order(-lengths(units), -deaths, as.character(names(units)), method = "radix")]
 }
 
-mixed <- function(p, with = 0.001) (1 - with) * p + with / ncol(p)
-
-# Proportional to p0 times p_u / r_u of the units named, by draw; made in logs.
-centre_of <- function(p0, p, r, units) {
-  x <- log(mixed(p0))
-  for (u in units) x <- x + log(mixed(p[[u]])) - log(mixed(r[[u]]))
-  x <- exp(x - apply(x, 1, max))
-  mixed(x / rowSums(x))
+# Proportional to p0 times p_u / r_u of the units named, by draw; all are mixed with 0.001 of a uniform distribution.
+centre_of <- function(p0, p, r, units, mix = 0.001) {
+  rows <- function(x) as.double(t(x))
+  matrix(.Call(C_common_centre_, rows(p0), lapply(p[units], rows), lapply(r[units], rows), ncol(p0), mix), nrow(p0), byrow = TRUE)
 }
 
-unit_counts <- function(counts, at, name) {
-  array(apply(counts[at, , , drop = FALSE], 2:3, sum), c(1, dim(counts)[-1]), list(name, NULL, NULL))
-}
-
-# Fractions of every unit, from large to small; `without`: a stratum whose own counts are left out.
-add_units <- function(b, counts, units = names(b$units), without = NULL) {
-  n <- dim(counts)[3]
-  for (u in units) {
-    holding <- Filter(function(v) v != u && all(b$units[[u]] %in% b$units[[v]]) && length(b$units[[v]]) > length(b$units[[u]]),
-                      names(b$units)[seq_len(match(u, names(b$units)) - 1)])
-    b$r[[u]] <- centre_of(b$p0, b$p, b$r, holding)
-    name <- paste(c(u, if (!is.null(without)) c("without", dimnames(counts)[[1]][without])), collapse = "\r")
-    own <- weighed(b, unit_counts(counts, setdiff(b$units[[u]], without), name))
-    b$p[[u]] <- draw_one(b, own, n * b$r[[u]])
-  }
+# The unit's centre and fractions; `without`: a large stratum whose own counts are left out.
+add_unit <- function(b, u, without = NULL) {
+  b$r[[u]] <- centre_of(b$p0, b$p, b$r, b$inside[[u]])
+  b$p[[u]] <- draw_one(b, counts_without(b, b$counts$units[[u]], without), ncol(b$p0) * b$r[[u]])
   b
 }
 
-# The centres of all strata: strata x draws x causes. A stratum with more than a fifth of the deaths of a unit, or of the
-# country, has that unit's fractions without its own counts.
-strata_centres <- function(b, counts, most = 0.2) {
-  deaths <- deaths_of(counts)
-  out <- array(0, c(dim(counts)[1], dim(b$m)[c(1, 3)]))
-  for (s in seq_len(dim(counts)[1])) {
-    holding <- names(b$units)[vapply(b$units, function(u) s %in% u, NA)]
+counts_without <- function(b, counts, without) {
+  if (is.null(without)) return(counts)
+  name <- paste(dimnames(counts)[[1]], "without", without, sep = "\r")
+  array(as.double(counts) - as.double(b$counts$large[without, , ]), dim(counts), list(name, NULL, NULL))
+}
+
+# Of each stratum the names of the units that hold it.
+holding_units <- function(b, strata) {
+  out <- stats::setNames(rep(list(character()), length(strata)), strata)
+  for (u in names(b$units)) for (s in intersect(b$units[[u]], strata)) out[[s]] <- c(out[[s]], u)
+  out
+}
+
+# The centres of all strata: strata x draws x causes. One with more than a fifth of the deaths of a unit, or of the country,
+# when the baseline was made has that unit's fractions without its own counts.
+strata_centres <- function(b, strata, holding = holding_units(b, strata), most = 0.2) {
+  large <- dimnames(b$counts$large)[[1]]
+  out <- array(0, c(length(strata), dim(b$m)[c(1, 3)]), list(strata, NULL, NULL))
+  for (s in strata) {
     own <- b
-    large <- deaths[s] > most * sum(deaths) && dim(counts)[1] > 1
-    if (large) {
-      rest <- weighed(b, unit_counts(counts, -s, paste("country", "without", dimnames(counts)[[1]][s], sep = "\r")))
-      own$p0 <- draw_one(b, rest, rep(1, dim(counts)[3]))
+    if (s %in% large) {
+      deaths <- deaths_of(b$counts$large[s, , , drop = FALSE])
+      of_country <- deaths > most * deaths_of(b$counts$country)
+      if (of_country) own$p0 <- draw_one(b, counts_without(b, b$counts$country, s), rep(1, ncol(b$p0)))
+      again <- Filter(function(u) of_country || deaths > most * deaths_of(b$counts$units[[u]]), holding[[s]])
+      for (u in names(b$inside)[names(b$inside) %in% again]) own <- add_unit(own, u, without = s)
     }
-    again <- if (large) holding else Filter(function(u) deaths[s] > most * sum(deaths[b$units[[u]]]), holding)
-    if (length(again) > 0) own <- add_units(own, counts, again, without = s)
-    out[s, , ] <- centre_of(own$p0, own$p, own$r, holding)
+    out[s, , ] <- centre_of(own$p0, own$p, own$r, holding[[s]])
   }
   out
 }
 
 # Draws of all strata under a baseline: as sample_common(), with the centres used.
-common_strata <- function(b, counts, centres = strata_centres(b, counts), m = b$m) {
+common_strata <- function(b, counts, centres = strata_centres(b, dimnames(counts)[[1]]), m = b$m) {
   sample_common(m, weighed(b, counts), dim(counts)[3] * b$multiple * centres, b$fit, b$seed)
 }
 
-# The multiple of C pseudo-deaths under which the strata's counts are likeliest on average over draws.
-learn_concentration <- function(b, counts, centres = strata_centres(b, counts), grid = c(1, 2, 4, 8, 16), most_strata = 100,
-                                most_draws = 100) {
+# The multiple of C pseudo-deaths under which the strata's counts are likeliest on average over draws; of many strata and
+# draws an even selection decides.
+learn_concentration <- function(b, counts, grid = c(1, 2, 4, 8, 16), most_strata = 100, most_draws = 100) {
   at <- unique(round(seq(1, dim(counts)[1], length.out = min(most_strata, dim(counts)[1]))))
   some <- unique(round(seq(1, dim(b$m)[1], length.out = min(most_draws, dim(b$m)[1]))))
-  centres <- centres[at, some, , drop = FALSE]
+  few <- of_draws(b, some)
+  centres <- strata_centres(few, dimnames(counts)[[1]][at])
   counts <- weighed(b, counts[at, , , drop = FALSE])
   fits <- vapply(grid, function(multiple) {
     prior <- dim(counts)[3] * multiple * centres
-    fit <- sample_common(b$m[some, , , , drop = FALSE], counts, prior, b$fit, b$seed, c(12, 0, 3, 0.6, 16))
-    mean(colSums(fit$log_likelihood))
+    mean(colSums(sample_common(few$m, counts, prior, b$fit, b$seed, c(12, 0, 3, 0.6, 16))$log_likelihood))
   }, 0)
   grid[which.max(fits)]
+}
+
+# A baseline of some of its draws.
+of_draws <- function(b, some) {
+  b$m <- b$m[some, , , , drop = FALSE]
+  b$p0 <- b$p0[some, , drop = FALSE]
+  for (u in names(b$p)) {
+    b$p[[u]] <- b$p[[u]][some, , drop = FALSE]
+    b$r[[u]] <- b$r[[u]][some, , drop = FALSE]
+  }
+  b
 }

@@ -23,8 +23,11 @@ cpp11::writable::list calibrate_batch_(cpp11::list data, cpp11::list settings, i
     call(static_cast<int>(f.stratum) + 1, fit_name(models, f.fit).c_str(), done, total);
   };
   const int n_threads = std::min(threads, static_cast<int>(strata.size()));
+  const auto one = [&](std::size_t at, const auto& after_fit, const auto& heartbeat) {
+    return vacal::estimate_stratum(strata[at], models, s, after_fit, heartbeat);
+  };
   const std::vector<vacal::StratumResult> results =
-      vacal::BatchRun(strata, models, s).run(n_threads, report, [] { cpp11::check_user_interrupt(); });
+      vacal::BatchRun(strata.size(), one).run(n_threads, report, [] { cpp11::check_user_interrupt(); });
 
   using cpp11::as_sexp;
   return {"estimates"_nm = estimates_columns(results, models),

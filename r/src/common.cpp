@@ -7,7 +7,7 @@
 #include "core/common_sampler.hpp"
 #include "core/summarise.hpp"
 
-// Common matrix draws, for studies and tests.
+// Common matrix draws: what baselines are made of.
 
 namespace {
 
@@ -74,6 +74,7 @@ cpp11::writable::list sample_country_(cpp11::list problem, cpp11::strings algori
           "ess_bulk"_nm = f.fit.ess_bulk,
           "ess_tail"_nm = f.fit.ess_tail,
           "converged"_nm = f.fit.converged,
+          "divergences"_nm = f.fit.divergences,
           "evaluations"_nm = static_cast<double>(f.fit.evaluations)};
 }
 

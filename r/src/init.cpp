@@ -24,6 +24,9 @@ cpp11::writable::list sample_problem_(cpp11::list problem, cpp11::list work, std
 cpp11::writable::doubles diagnose_(cpp11::doubles chains, int n_chains);
 cpp11::writable::doubles draw_matrices_(cpp11::list problem, cpp11::strings algorithms, int draws, cpp11::list key);
 cpp11::writable::list sample_country_(cpp11::list problem, cpp11::strings algorithms, cpp11::list work, cpp11::list key);
+cpp11::writable::list common_models_(cpp11::list data);
+cpp11::writable::doubles common_centre_(cpp11::doubles p0, cpp11::list p, cpp11::list r, int causes, double mix);
+cpp11::writable::list calibrate_common_(cpp11::list data, cpp11::list settings, cpp11::list fits, int threads, SEXP progress);
 cpp11::writable::list sample_common_(cpp11::doubles matrices, cpp11::doubles counts, cpp11::doubles centres,
                                      cpp11::strings strata, cpp11::list shape, cpp11::list key);
 
@@ -60,6 +63,9 @@ const R_CallMethodDef routines[] = {Routine<constants_>::entry("constants_"),
                                     Routine<disagreements_>::entry("disagreements_"),
                                     Routine<sample_problem_>::entry("sample_problem_"),
                                     Routine<diagnose_>::entry("diagnose_"),
+                                    Routine<common_models_>::entry("common_models_"),
+                                    Routine<common_centre_>::entry("common_centre_"),
+                                    Routine<calibrate_common_>::entry("calibrate_common_"),
                                     Routine<sample_common_>::entry("sample_common_"),
                                     Routine<draw_matrices_>::entry("draw_matrices_"),
                                     Routine<sample_country_>::entry("sample_country_"),

@@ -1,12 +1,15 @@
 """The only door to R: a batch goes to an expendable process that holds R, its results come back."""
 
 from tasks.engine.border import (
+    Baseline,
     Batch,
     BatchResult,
+    Common,
     Floats,
     OnProgress,
     calibrate_batch,
     engine_versions,
+    make_baseline,
     open_pool,
     start_early,
     threads,
@@ -14,8 +17,10 @@ from tasks.engine.border import (
 from tasks.engine.process import Pool, ProcessLostError, TimedOutError
 
 __all__ = [
+    "Baseline",
     "Batch",
     "BatchResult",
+    "Common",
     "Floats",
     "OnProgress",
     "Pool",
@@ -23,6 +28,7 @@ __all__ = [
     "TimedOutError",
     "calibrate_batch",
     "engine_versions",
+    "make_baseline",
     "open_pool",
     "start_early",
     "threads",

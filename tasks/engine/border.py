@@ -37,6 +37,76 @@ OnProgress = Callable[[int, str, int, int], None]
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What common matrix draws of one fit (an algorithm's or the ensemble's) rest on: `?vacal::make_baseline`.
+
+    D draws, K algorithms of the fit, B causes that it calibrates, U units, L large strata. Where `status` is not
+    `drawn` there is nothing but its reason.
+    """
+
+    fit: str
+    status: str
+    reason: str
+    engine_version: str
+    algorithms: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    calibrated: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, 0), dtype=bool))
+    """[K, B] the block of causes in which each algorithm's matrix holds; the identity elsewhere."""
+    matrices: Floats = field(default_factory=lambda: np.empty(0))
+    """[D, K, B, B]"""
+    country: Floats = field(default_factory=lambda: np.empty(0))
+    """[D, B] fractions of all strata together."""
+    units: tuple[str, ...] = ()
+    """Names such as `province=Gaza`, large to small: those that count."""
+    known: tuple[str, ...] = ()
+    """All, also those that hold one stratum with deaths, all of them, or the same as another."""
+    inside: tuple[tuple[str, ...], ...] = ()
+    """For each unit the names of the units that hold it."""
+    unit_p: Floats = field(default_factory=lambda: np.empty(0))
+    """[U, D, B] fractions."""
+    unit_r: Floats = field(default_factory=lambda: np.empty(0))
+    """[U, D, B] centres of their priors."""
+    country_counts: Floats = field(default_factory=lambda: np.empty(0))
+    """[K, B]"""
+    unit_counts: Floats = field(default_factory=lambda: np.empty(0))
+    """[U, K, B]"""
+    large: tuple[str, ...] = ()
+    """Strata with more than a fifth of the deaths of the country or a unit."""
+    large_counts: Floats = field(default_factory=lambda: np.empty(0))
+    """[L, K, B]"""
+    whole: tuple[str, ...] = ()
+    """The only stratum with deaths: it is the country; else none."""
+    pooled: Floats = field(default_factory=lambda: np.empty(0))
+    """Deaths of all causes of the counts, algorithms of the fit together."""
+    common_share: float = 0.0
+    concentration: float = 1.0
+    source: str = ""
+    rhat: float = float("nan")
+    ess_bulk: float = float("nan")
+    ess_tail: float = float("nan")
+    divergences: int = 0
+    converged: bool = True
+
+
+@dataclass(frozen=True)
+class Common:
+    """What a batch has of common matrix draws beside counts and matrices."""
+
+    columns: tuple[str, ...]
+    """Strata columns each of whose values is a unit that centres its strata."""
+    units: tuple[tuple[str, ...], ...]
+    """For each stratum its values of these columns."""
+    place: str
+    """Age group and country, as in the first two parts of the strata's keys."""
+    borrow: bool = False
+    """Strata without deaths are drawn from their prior."""
+    concentration: float | None = None
+    """Pseudo-deaths of a prior per cause; None: as the baseline has learned."""
+    baselines: tuple[Baseline, ...] = ()
+    """One for each algorithm and the ensemble; not needed to make them."""
+
+
+@dataclass(frozen=True)
 class Batch:
     """Strata of one age group and one country, which share their matrices and one list of causes.
 
@@ -69,10 +139,12 @@ class Batch:
     keep_draws: bool = False
     engine: Literal["vacal", "vacalibration"] = "vacal"
     """This project's engine, or the published R package (which is slow, and must be installed)."""
-    matrix_sharing: Literal["per_stratum", "joint"] = "per_stratum"
-    """Each stratum on its own, or all of them in one fit for each algorithm and the ensemble."""
+    matrix_sharing: Literal["per_stratum", "joint", "common"] = "per_stratum"
+    """Each stratum on its own; all in one fit for each algorithm and the ensemble; or by common matrix draws."""
     budget: float | None = None
     """Joint model: evaluations of the density that a fit may take; None: as many as R's own default."""
+    common: Common | None = None
+    """Common matrix draws: what strata are centred on."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +173,8 @@ class BatchResult:
     """Joint model: a row for each fit."""
     misfit: pa.Table | None = None
     """Joint model: a row for each fit, stratum and algorithm with deaths."""
+    common_strata: pa.Table | None = None
+    """Common matrix draws: a row for each stratum and fit that was drawn."""
 
 
 def calibrate_batch(
@@ -118,6 +192,36 @@ def calibrate_batch(
     Raises InputError if R refuses the input, ProcessLostError if the R process died, TimedOutError if it ran
     out of time (another try may succeed), and EngineError with R's last lines for any other error of R.
     """
+    result: BatchResult = _in_r("_calibrate", batch, batch, log, progress, timeout, pool)
+    return result
+
+
+def make_baseline(
+    batch: Batch,
+    fit: str,
+    *,
+    log: logging.Logger | logging.LoggerAdapter[Any],
+    timeout: float | None = None,
+    pool: Pool | None = None,
+) -> Baseline:
+    """The baseline of one fit of common matrix draws, from the deaths of all strata of a country and age group.
+
+    Raises what `calibrate_batch` raises.
+    """
+    made: Baseline = _in_r("_make_baseline", batch, (batch, fit), log, None, timeout, pool)
+    return made
+
+
+def _in_r(
+    function: str,
+    batch: Batch,
+    content: object,
+    log: logging.Logger | logging.LoggerAdapter[Any],
+    progress: OnProgress | None,
+    timeout: float | None,
+    pool: Pool | None,
+) -> Any:
+    """A function of this module, called in an R process; what it sends goes to log and progress."""
     last: list[str] = []
 
     def on_message(kind: str, content: Any) -> None:
@@ -130,9 +234,9 @@ def calibrate_batch(
             progress(*content)
 
     try:
-        result: BatchResult = (pool or own_pool()).call(
-            f"{__name__}:_calibrate",
-            batch,
+        return (pool or own_pool()).call(
+            f"{__name__}:{function}",
+            content,
             on_message=on_message,
             timeout=timeout or settings().r_timeout,
             env=r_environment(settings().r_library),
@@ -141,7 +245,6 @@ def calibrate_batch(
         timed_out = batch.matrix_sharing == "joint" and isinstance(error, TimedOutError)
         told = f"{error}{MORE_TIME if timed_out else ''}"
         raise type(error)("\n".join([told, *(["R's last lines:", *last] if last else ())])) from error
-    return result
 
 
 _early: list[Pool] = []
@@ -228,7 +331,25 @@ def _load(_nothing: None, _send: Send) -> None:
 
 
 def _calibrate(batch: Batch, send: Send) -> BatchResult:
-    """`vacal::calibrate_batch` or `vacal::calibrate_joint` on a batch, in this process."""
+    """The R function that calibrates such a batch, in this process."""
+    value, version = _answer(batch, send, _arguments(_r(), batch))
+    return _result(batch, value, version)
+
+
+def _make_baseline(content: tuple[Batch, str], send: Send) -> Baseline:
+    """`vacal::make_baseline` for one fit of a batch, in this process."""
+    batch, fit = content
+    r = _r()
+    assert batch.common is not None
+    not_wanted = ("threads", "baseline", "borrow", "concentration")
+    arguments = {name: value for name, value in _arguments(r, batch).items() if name not in not_wanted}
+    arguments |= {"fits": _text(r, [fit]), "place": _text(r, [batch.common.place])}
+    value, version = _answer(batch, send, arguments)
+    return _baseline(fit, _named(value[fit]), version)
+
+
+def _answer(batch: Batch, send: Send, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """What R answers, and the version of its package. Raises InputError, EngineError."""
     r = _r()
     from rpy2.rinterface_lib import callbacks
 
@@ -250,17 +371,18 @@ def _calibrate(batch: Batch, send: Send) -> BatchResult:
             return nothing
         joint = batch.matrix_sharing == "joint"  # R gives no stratum: the fit is done for all of them
         index = len(batch.strata) if joint else int(stratum[0])
-        send("progress", (index - 1, algorithm[0], int(done[0]), int(total[0])))
+        if index > 0:  # a baseline has no strata to tell of
+            send("progress", (index - 1, algorithm[0], int(done[0]), int(total[0])))
         return nothing
 
     calibrate = r.baseenv["getExportedValue"](_text(r, ["vacal"]), _text(r, ["calibrate_batch_for_caller"]))
-    answer = _named(calibrate(log, **_arguments(r, batch), progress=progress))
+    answer = _named(calibrate(log, **arguments, progress=progress))
     for console in consoles:
         console.flush()
     if "value" not in answer:
         raise _r_error(answer)
     version = str(r.baseenv["getNamespaceVersion"](_text(r, ["vacal"]))[0])
-    return _result(batch, _named(answer["value"]), version)
+    return _named(answer["value"]), version
 
 
 def _r_error(answer: Mapping[str, Any]) -> InputError | EngineError:
@@ -271,11 +393,17 @@ def _r_error(answer: Mapping[str, Any]) -> InputError | EngineError:
 
 
 def _arguments(r: Any, batch: Batch) -> dict[str, Any]:
-    """The arguments of `vacal::calibrate_batch` or `vacal::calibrate_joint`, as R objects."""
+    """The arguments of the R function that calibrates such a batch, as R objects."""
     square = (batch.broad_causes, batch.broad_causes)
     matrices = [_array(r, m, *([None] * (m.ndim - 2)), *square) for m in batch.matrices]
     study = r.NULL if batch.study_causes is None else _text(r, batch.study_causes, batch.causes)
-    limit = {} if batch.budget is None else {"budget": r.FloatSexpVector([batch.budget])}
+    further: dict[str, Any] = {}
+    if batch.budget is not None:
+        further["budget"] = r.FloatSexpVector([batch.budget])
+    if batch.common is None:
+        further["effective_draws"] = r.FloatSexpVector([batch.effective_draws])
+    else:
+        further |= _common_arguments(r, batch.common)
     return {
         "counts": _array(r, batch.counts, batch.strata, batch.algorithms, batch.causes),
         "matrices": _list(r, matrices, batch.algorithms),
@@ -288,15 +416,84 @@ def _arguments(r: Any, batch: Batch) -> dict[str, Any]:
         "shrinkage": r.FloatSexpVector([batch.shrinkage]),
         "ensemble": r.BoolSexpVector([batch.ensemble]),
         "draws": r.IntSexpVector([batch.draws]),
-        "effective_draws": r.FloatSexpVector([batch.effective_draws]),
         "seed": r.FloatSexpVector([batch.seed]),
         "quantiles": r.FloatSexpVector(batch.quantiles),
         "keep_draws": r.BoolSexpVector([batch.keep_draws]),
         "engine": _text(r, [batch.engine]),
         "matrix_sharing": _text(r, [batch.matrix_sharing]),
         "threads": r.IntSexpVector([threads(batch, settings().workers)]),
-        **limit,
+        **further,
     }
+
+
+def _common_arguments(r: Any, common: Common) -> dict[str, Any]:
+    units = r.NULL
+    if common.columns:
+        units = r.StrSexpVector([values[at] for at in range(len(common.columns)) for values in common.units])
+        units.do_slot_assign("dim", r.IntSexpVector((len(common.units), len(common.columns))))
+        units.do_slot_assign("dimnames", r.ListSexpVector([r.NULL, _text(r, common.columns)]))
+    multiple = r.NULL if common.concentration is None else r.FloatSexpVector([common.concentration])
+    baselines = [_r_baseline(r, baseline) for baseline in common.baselines]
+    return {
+        "units": units,
+        "baseline": _list(r, baselines, [baseline.fit for baseline in common.baselines]),
+        "borrow": r.BoolSexpVector([common.borrow]),
+        "concentration": multiple,
+    }
+
+
+_BASELINE_ARRAYS = (
+    "matrices", "country", "unit_p", "unit_r", "country_counts", "unit_counts", "large_counts", "pooled"
+)  # fmt: skip
+_BASELINE_TEXTS = ("algorithms", "causes", "known", "units", "large", "whole")
+_BASELINE_NUMBERS = ("common_share", "concentration", "rhat", "ess_bulk", "ess_tail")
+
+
+def _r_baseline(r: Any, baseline: Baseline) -> Any:
+    """A baseline as `vacal::make_baseline` returned it."""
+    values: dict[str, Any] = {name: _text(r, [getattr(baseline, name)]) for name in ("status", "reason")}
+    if baseline.status == "drawn":
+        values |= {name: _text(r, getattr(baseline, name)) for name in _BASELINE_TEXTS}
+        values |= {name: _plain_array(r, getattr(baseline, name)) for name in _BASELINE_ARRAYS}
+        values |= {name: r.FloatSexpVector([getattr(baseline, name)]) for name in _BASELINE_NUMBERS}
+        calibrated = r.BoolSexpVector(baseline.calibrated.ravel(order="F").tolist())
+        calibrated.do_slot_assign("dim", r.IntSexpVector(baseline.calibrated.shape))
+        values["calibrated"] = calibrated
+        values["inside"] = _list(r, [_text(r, names) for names in baseline.inside], baseline.units)
+        values["source"] = _text(r, [baseline.source])
+        values["divergences"] = r.IntSexpVector([baseline.divergences])
+        values["converged"] = r.BoolSexpVector([baseline.converged])
+    return _list(r, list(values.values()), list(values))
+
+
+def _baseline(fit: str, value: Mapping[str, Any], engine_version: str) -> Baseline:
+    """What `vacal::make_baseline` returned for a fit."""
+    first: dict[str, Any] = {name: str(value[name][0]) for name in ("status", "reason")}
+    if first["status"] != "drawn":
+        return Baseline(fit, engine_version=engine_version, **first)
+    values: dict[str, Any] = {name: tuple(map(str, value[name])) for name in _BASELINE_TEXTS}
+    values |= {name: _numbers(value[name]) for name in _BASELINE_ARRAYS if name != "pooled"}
+    values |= {name: float(value[name][0]) for name in _BASELINE_NUMBERS}
+    return Baseline(
+        fit,
+        engine_version=engine_version,
+        pooled=np.array(list(value["pooled"]), dtype=np.float64),
+        calibrated=_numbers(value["calibrated"]) == 1,
+        inside=tuple(tuple(map(str, names)) for names in value["inside"]),
+        source=str(value["source"][0]),
+        divergences=int(value["divergences"][0]),
+        converged=bool(value["converged"][0]),
+        **first,
+        **values,
+    )
+
+
+def _plain_array(r: Any, values: NDArray[Any]) -> Any:
+    """An array without names; it may be empty."""
+    flat = np.ascontiguousarray(values.ravel(order="F"), dtype=np.float64)
+    vector = r.FloatSexpVector.from_memoryview(flat.data) if flat.size else r.FloatSexpVector([])
+    vector.do_slot_assign("dim", r.IntSexpVector(values.shape))
+    return vector
 
 
 def _text(r: Any, values: Any, names: Any = None) -> Any:
@@ -349,12 +546,15 @@ def _result(batch: Batch, value: Mapping[str, Any], engine_version: str) -> Batc
         engine_version=engine_version,
         joint_fits=_frame(value["joint_fits"]) if "joint_fits" in value else None,
         misfit=_table(batch, value["misfit"]) if "misfit" in value else None,
+        common_strata=_table(batch, value["common_strata"]) if "common_strata" in value else None,
     )
 
 
 def _numbers(vector: Any) -> NDArray[Any]:
     """An R array as a numpy array of its shape, in C order."""
     shape = tuple(vector.do_slot("dim"))
+    if not len(vector):  # an empty one has no view
+        return np.empty(shape)
     return np.array(vector.memoryview()).reshape(shape, order="F").copy(order="C")
 
 

@@ -14,7 +14,17 @@ from tasks.errors import StateError
 from tasks.results import Results
 from tasks.storage import Storage
 
-DEFAULT_TABLES = ("csmf", "strata", "records", "rollups", "contrasts", "joint_fits", "misfit")
+DEFAULT_TABLES = (
+    "csmf",
+    "strata",
+    "records",
+    "rollups",
+    "contrasts",
+    "common_fits",
+    "checks",
+    "joint_fits",
+    "misfit",
+)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text cell that starts so would be run by a spreadsheet
 
 

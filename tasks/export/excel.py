@@ -22,7 +22,9 @@ from tasks.terms import MISSING, Language
 from tasks.verdict import VERDICTS, reasons_in_words
 from tasks.view import SHOWN, View, provenance, run_caveats, shown_verdict, trusts_interval
 
-SHEETS = ("csmf", "strata", "rollups", "contrasts", "joint_fits", "misfit", "records", "matrices")
+SHEETS = (
+    "csmf", "strata", "rollups", "checks", "contrasts", "common_fits", "joint_fits", "misfit", "records", "matrices"
+)  # fmt: skip
 """Tables that become sheets, in this order; draws are for programs."""
 
 ROWS_AT_MOST = 1_048_575  # of an Excel sheet, without the head

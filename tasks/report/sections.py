@@ -22,6 +22,7 @@ from tasks.figures import (
     trend_pictures,
 )
 from tasks.report import lists, tables
+from tasks.report.common import common_fits
 from tasks.report.contrasts import contrasts
 from tasks.report.joint import joint_fits
 from tasks.report.tables import PageTable
@@ -350,7 +351,7 @@ def _diagnostics(view: View) -> dict[str, Any]:
     return {
         "caveats": lists.caveats(view),
         "failures": lists.failures(view, FAILURES),
-        "joint_fits": joint_fits(view),
+        "joint_fits": [*joint_fits(view), *common_fits(view)],
         "fits": lists.fits(view, view.units, FITS),
         "fits_limited": limited if total > FITS else "",
     }
@@ -358,19 +359,22 @@ def _diagnostics(view: View) -> dict[str, Any]:
 
 def _methods(view: View) -> dict[str, Any]:
     say, request = view.say, view.manifest["request"]
-    joint = request.get("matrix_sharing") == "joint"
+    model = request.get("matrix_sharing") or "per_stratum"
     corrected = request.get("path_correction")
     if corrected is None:
-        corrected = not joint
+        corrected = model == "per_stratum"
     if corrected:
         path = say("report.methods_path_on")
-    elif joint:
-        path = say("report.methods_path_off_joint")
+    elif model != "per_stratum":
+        path = say(f"report.methods_path_off_{model}")
     else:
         path = say("report.methods_path_off", value=request.get("shrinkage") or 0)
-    sharing = say("report.methods_joint" if joint else "report.methods_per_stratum")
+    sharing = say("report.methods_per_stratum" if model == "per_stratum" else f"report.methods_{model}")
+    text = say("report.methods_text")
+    if model != "common":  # whose ensembles count each death about once
+        text = f"{text} {say('report.methods_ensemble')}"
     limits = [say(f"report.limit_{name}") for name in ("selection", "matrix", "causes", "small")]
-    return {"methods": [say("report.methods_text"), path, sharing], "limits": limits}
+    return {"methods": [text, path, sharing], "limits": limits}
 
 
 def _provenance(view: View) -> dict[str, Any]:

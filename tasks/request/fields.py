@@ -224,7 +224,7 @@ class RequestFields(_Part):
         default=None,
         description=(
             "Whether the matrix is shrunk towards the identity until the solution is a distribution; "
-            "empty: yes for matrix_sharing per_stratum, no for joint."
+            "empty: yes for matrix_sharing per_stratum, no for joint; not for common."
         ),
     )
     shrinkage: float | None = Field(
@@ -232,7 +232,7 @@ class RequestFields(_Part):
         ge=0,
         description=(
             "Strength of shrinkage towards the uncalibrated fractions (eta, no unit); empty: 0 with "
-            "path correction, 4 without; not for matrix_sharing joint."
+            "path correction, 4 without; not for matrix_sharing joint and common."
         ),
     )
     unmapped_causes: Literal["error", "exclude"] = Field(
@@ -260,13 +260,29 @@ class RequestFields(_Part):
     minimum_deaths: int = Field(
         default=1, ge=1, description="Deaths below which an algorithm's stratum is reported, not fitted."
     )
-    matrix_sharing: Literal["per_stratum", "joint"] | None = Field(
+    matrix_sharing: Literal["per_stratum", "joint", "common"] | None = Field(
         default=None,
         description=(
             "per_stratum: each stratum on its own, as published; joint: strata of a country and age "
             "group share one unknown matrix, so that totals and comparisons have intervals that hold "
-            "(docs/joint.md); empty: joint where the request has roll_ups or contrasts and the engine is "
-            "vacal, else per_stratum."
+            "(docs/joint.md); common: the same aim for strata of any number, by matrix draws that all of "
+            "them use (docs/common.md); empty: joint where the request has roll_ups or contrasts and the "
+            "engine is vacal, else per_stratum."
+        ),
+    )
+    centre: Texts = Field(
+        default=(),
+        description=(
+            "Common matrix draws: strata columns, such as province and year, the totals of whose values "
+            "centre the strata. Empty: the columns of single-column roll_ups."
+        ),
+    )
+    baseline: str | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Common matrix draws: id or name of a run in the store of `output` whose draws of matrices and "
+            "totals are used, so that figures of strata that it had stay as they are. Empty: new draws."
         ),
     )
     joint_groups: Texts = Field(
@@ -328,8 +344,11 @@ class RequestFields(_Part):
     verdict_rules: VerdictRules = Field(
         VerdictRules(), description="Rules of the release verdict: docs/verdict.md."
     )
-    draws: int = Field(
-        default=4000, ge=100, le=1_000_000, description="Posterior draws stored for each result."
+    draws: int | None = Field(
+        default=None,
+        ge=100,
+        le=1_000_000,
+        description="Posterior draws stored for each result; empty: 4000, and 2000 for matrix_sharing common.",
     )
     effective_draws: int | None = Field(
         default=None,
@@ -337,7 +356,8 @@ class RequestFields(_Part):
         le=1_000_000,
         description=(
             "Bulk effective sample size, in draws, asked of the sampler (of the tail: two fifths of it, a "
-            "half with matrix_sharing joint); empty: 4000, and 2000 for matrix_sharing joint."
+            "half with matrix_sharing joint); empty: 4000, and 2000 for matrix_sharing joint; not for common, "
+            "where draws says it."
         ),
     )
     seed: int = Field(default=1, ge=0, le=2**31 - 1, description="Seed of the random numbers.")
@@ -403,7 +423,7 @@ class RequestFields(_Part):
         return sorted_quantiles(value)
 
     @property
-    def matrix_sharing_used(self) -> Literal["per_stratum", "joint"]:
+    def matrix_sharing_used(self) -> Literal["per_stratum", "joint", "common"]:
         """Whether strata share their matrices: as asked for; else where they are summed or compared."""
         joins = bool(self.roll_ups or self.contrasts) and self.engine == "vacal"
         return self.matrix_sharing or ("joint" if joins else "per_stratum")
@@ -415,16 +435,30 @@ class RequestFields(_Part):
         return alone if self.path_correction is None else self.path_correction
 
     @property
+    def centre_used(self) -> tuple[str, ...]:
+        """Strata columns that centre the strata of common matrix draws; none elsewhere."""
+        if self.matrix_sharing_used != "common":
+            return ()
+        single = (level[0] for level in self.roll_ups if len(level) == 1)
+        return self.centre or tuple(dict.fromkeys(name for name in single if name in self.columns.strata))
+
+    @property
+    def draws_used(self) -> int:
+        """Posterior draws of each result: as asked for, by default 4,000, and 2,000 common matrix draws."""
+        return self.draws or (2000 if self.matrix_sharing_used == "common" else 4000)
+
+    @property
     def effective_draws_used(self) -> int:
         """Effective sample size asked of the sampler: as asked for, by default 4,000, joint 2,000."""
-        return self.effective_draws or (2000 if self.matrix_sharing_used == "joint" else 4000)
+        by_default = {"joint": 2000, "common": self.draws_used, "per_stratum": 4000}
+        return self.effective_draws or by_default[self.matrix_sharing_used]
 
     @property
     def shrinkage_used(self) -> float:
-        """Shrinkage strength eta: as asked for; else 4, and 0 with path correction or the joint model."""
+        """Shrinkage strength eta: as asked for; else 4, and 0 with path correction or shared matrices."""
         if self.shrinkage is not None:
             return self.shrinkage
-        return 0.0 if self.path_correction_used or self.matrix_sharing_used == "joint" else 4.0
+        return 0.0 if self.path_correction_used or self.matrix_sharing_used != "per_stratum" else 4.0
 
     def cause_labels_of(self, age_group: str) -> dict[str, str]:
         """Label -> broad cause of an age group; empty where the request has none."""

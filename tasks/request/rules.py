@@ -82,29 +82,67 @@ def _algorithm_rules(request: RequestFields) -> Iterator[Problem]:
             yield ("do_not_calibrate", name), f"{show(name)} is not among the request's algorithms"
 
 
+_MODELS = ("joint", "common")
+"""Models in which strata share their matrices."""
+
+
 def _model_rules(request: RequestFields) -> Iterator[Problem]:
-    joint = request.matrix_sharing_used == "joint"
-    if joint and request.shrinkage is not None:
+    sharing = request.matrix_sharing_used
+    if sharing in _MODELS and request.shrinkage is not None:
+        place = "in the joint model" if sharing == "joint" else "with common matrix draws"
         yield (
             ("shrinkage",),
-            "does not exist in the joint model: remove it, or set matrix_sharing: per_stratum",
+            f"does not exist {place}: remove it, or set matrix_sharing: per_stratum",
         )
     elif (request.shrinkage or 0) > 0 and request.path_correction_used:
         yield (
             ("shrinkage",),
             "cannot be above 0 with path correction: set path_correction: false, or remove it",
         )
-    if joint and request.engine == "vacalibration":
-        yield ("engine",), "vacalibration has no joint model: use vacal, or set matrix_sharing: per_stratum"
-    if request.joint_groups and not joint:
+    if sharing in _MODELS and request.engine == "vacalibration":
+        has = "has no joint model" if sharing == "joint" else "has no common matrix draws"
+        yield ("engine",), f"vacalibration {has}: use vacal, or set matrix_sharing: per_stratum"
+    if sharing == "common":
+        yield from _common_rules(request)
+    else:
+        for field in ("centre", "baseline"):
+            if getattr(request, field):
+                yield (field,), "has a meaning with matrix_sharing: common only: set it, or remove this"
+    if request.joint_groups and sharing != "joint":
         yield ("joint_groups",), "has a meaning with matrix_sharing: joint only: set it, or remove this"
         return
-    for index, column in enumerate(request.joint_groups):
+    yield from _strata_columns(request, "joint_groups")
+
+
+def _common_rules(request: RequestFields) -> Iterator[Problem]:
+    if request.path_correction:
+        yield (
+            ("path_correction",),
+            "does not exist with common matrix draws: remove it, or set matrix_sharing: per_stratum or joint",
+        )
+    if request.effective_draws is not None:
+        yield (
+            ("effective_draws",),
+            "does not exist with common matrix draws, each of which is worth one: remove it, and set draws",
+        )
+    if request.matrix.type == "samples":
+        yield (
+            ("matrix", "type"),
+            "common matrix draws do not take samples yet: give Dirichlet parameters (prior) or rates (fixed), "
+            "or set matrix_sharing: joint",
+        )
+    yield from _strata_columns(request, "centre")
+
+
+def _strata_columns(request: RequestFields, field: str) -> Iterator[Problem]:
+    """What is wrong with a field that names strata columns."""
+    named: tuple[str, ...] = getattr(request, field)
+    for index, column in enumerate(named):
         if column not in request.columns.strata:
             known = ", ".join(request.columns.strata) or "none"
-            yield ("joint_groups", index), f"{show(column)} is no strata column (those that are: {known})"
-        elif column in request.joint_groups[:index]:
-            yield ("joint_groups", index), f"{show(column)} is named more than once"
+            yield (field, index), f"{show(column)} is no strata column (those that are: {known})"
+        elif column in named[:index]:
+            yield (field, index), f"{show(column)} is named more than once"
 
 
 def _study_rules(request: RequestFields) -> Iterator[Problem]:
@@ -199,7 +237,12 @@ _RULES: tuple[tuple[frozenset[str], Callable[[RequestFields], Iterator[Problem]]
     (frozenset({"input", "columns", "age_group", "country"}), _column_rules),
     (frozenset({"algorithms", "do_not_calibrate"}), _algorithm_rules),
     (
-        frozenset({"matrix_sharing", "shrinkage", "path_correction", "engine", "joint_groups", "columns"}),
+        frozenset(
+            {
+                *("matrix_sharing", "shrinkage", "path_correction", "engine", "joint_groups", "columns"),
+                *("centre", "baseline", "effective_draws", "matrix", "roll_ups"),
+            }
+        ),
         _model_rules,
     ),
     (frozenset({"study_cause_map", "age_group"}), _study_rules),

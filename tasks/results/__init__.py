@@ -8,6 +8,7 @@ from tasks.results.reasons import (
     named_to_json,
     reasons_from_json,
     reasons_to_json,
+    texts_from_json,
     texts_to_json,
 )
 from tasks.results.schema import (
@@ -34,6 +35,7 @@ from tasks.results.schema import (
 from tasks.results.store import Results, find_results, find_run, list_runs, open_results
 from tasks.results.write import (
     DamagedChunkError,
+    baseline_run,
     clean_work,
     finished_chunks,
     publish,
@@ -65,6 +67,7 @@ __all__ = [
     "Reason",
     "Results",
     "Shortfall",
+    "baseline_run",
     "check_strata_columns",
     "clean_work",
     "columns",
@@ -88,5 +91,6 @@ __all__ = [
     "repair_run",
     "run_id",
     "split_flags",
+    "texts_from_json",
     "texts_to_json",
 ]

@@ -76,7 +76,7 @@ def column_names(data: bytes) -> list[str]:
 
 
 def long_draws(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Compact draws (a list `values` for each stratum, algorithm and cause) as one row a draw."""
+    """Compact draws (a list `values` in each row, the last column) as one row a draw."""
     for part in parts:
         for row in range(max(part.num_rows, 1)):  # an empty table tells the schema
             yield _expand(part.slice(row, 1))
@@ -124,7 +124,8 @@ def _expand(row: pa.Table) -> pa.Table:
     values = pc.list_flatten(row["values"])
     numbers = np.arange(1, len(values) + 1)
     long = row.drop_columns(["values"]).take(pa.array(numbers * 0))
+    last = "cause" if "cause" in row.column_names else "va_cause"
     for place, name, column in ((1, "draw", pa.array(numbers)), (2, "value", values)):
         field = pa.field(name, column.type, nullable=False)
-        long = long.add_column(row.column_names.index("cause") + place, field, column)
+        long = long.add_column(row.column_names.index(last) + place, field, column)
     return long

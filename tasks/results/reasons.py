@@ -67,8 +67,13 @@ def named_from_json(cell: str | None) -> tuple[Named, ...]:
 
 
 def texts_to_json(texts: Iterable[str]) -> str:
-    """A cell of the column `causes` of the table misfit: a list of names."""
+    """A cell such as that of the column `causes` of the table misfit: a list of names."""
     return _json(_TEXTS, texts)
+
+
+def texts_from_json(cell: str | None) -> tuple[str, ...]:
+    """The names in such a cell; none in an empty one."""
+    return _TEXTS.validate_json(cell) if cell else ()
 
 
 def _json(adapter: TypeAdapter[tuple[_T, ...]], values: Iterable[_T]) -> str:

@@ -49,7 +49,7 @@ DIVERGENT = 0.01
 DISPOSITIONS = ("used", "not_fitted", "excluded", "rejected")
 MATRIX_KINDS = ("published", "used")
 VERDICTS = ("publishable", "with_caution", "do_not_publish")
-MATRIX_SHARING = ("per_stratum", "joint")
+MATRIX_SHARING = ("per_stratum", "joint", "common")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,10 @@ _PROVENANCE = (
 )
 _ALGORITHM = Column("algorithm", TEXT, "CCVA algorithm, or `ensemble`.")
 _SHARING = Column(
-    "matrix_sharing", TEXT, "Whether strata share one unknown matrix (joint) or not.", values=MATRIX_SHARING
+    "matrix_sharing",
+    TEXT,
+    "Whether strata share one unknown matrix (joint), its draws (common), or nothing.",
+    values=MATRIX_SHARING,
 )
 _CAVEATS = (
     Column("flags", TEXT, 'Names of the caveats of this row, joined by ";"; empty = none.'),
@@ -171,7 +174,12 @@ _STRATA = (
     ),
     Column("lambda", REAL, "Path correction: weight of the identity, 0 to 1.", null="there was no search"),
     Column("path_correction", YES_NO, "Whether path correction was on."),
-    Column("shrinkage", REAL, "Strength of the prior's pull towards the raw fractions.", null="joint model"),
+    Column(
+        "shrinkage",
+        REAL,
+        "Strength of the prior's pull towards the raw fractions.",
+        null="joint model, common matrix draws",
+    ),
     Column(
         "misfit_of",
         TEXT,
@@ -317,6 +325,114 @@ _CONTRASTS = (
     ),
     _SHARING,
 )
+_NOT_DRAWN = "nothing was drawn"
+BASELINE_STATUS = ("drawn", "not_calibrated", "no_result", "failed")
+_COMMON_FITS = (
+    _ALGORITHM,
+    Column("strata", COUNT, "Strata that the baseline was made from."),
+    Column(
+        "status",
+        TEXT,
+        "drawn; else why no stratum of this fit is: not_calibrated, no_result or failed.",
+        values=BASELINE_STATUS,
+    ),
+    Column("reason", TEXT, "Why.", null="it was drawn"),
+    Column("draws", COUNT, "Draws of the matrices, which all strata use.", null=_NOT_DRAWN),
+    Column("fit_members", TEXT, 'Algorithms of the fit, as JSON: `["eava"]`.', null=_NOT_DRAWN),
+    Column("calibrated_causes", TEXT, "Causes of the fit, as JSON.", null=_NOT_DRAWN),
+    Column(
+        "matrices_from",
+        TEXT,
+        "two stages (their posterior given the deaths of all strata) or fixed.",
+        null=_NOT_DRAWN,
+    ),
+    Column(
+        "centre_units", COUNT, "Units, such as provinces and years, that centre the strata.", null=_NOT_DRAWN
+    ),
+    Column(
+        "concentration",
+        REAL,
+        "Pseudo-deaths per cause of a stratum's prior, learned from the strata; at least 1.",
+        null=_NOT_DRAWN,
+    ),
+    Column(
+        "common_share",
+        REAL,
+        "Ensemble: share of the counts' variance that its algorithms have in common as they code the same "
+        "deaths (rho); 0 for one algorithm.",
+        null=_NOT_DRAWN,
+    ),
+    Column("rhat", REAL, "Largest R-hat of the country's fractions.", null=_NOT_SAMPLED),
+    Column("ess_bulk", REAL, "Their smallest bulk effective sample size, in draws.", null=_NOT_SAMPLED),
+    Column("ess_tail", REAL, "Their smallest tail effective sample size, in draws.", null=_NOT_SAMPLED),
+    Column("divergences", COUNT, "Divergent transitions of the chains.", null=_NOT_SAMPLED),
+    Column("converged", YES_NO, "Whether the chains are worth as many draws as asked for.", null=_NOT_DRAWN),
+    _SHARING,
+)
+_COMMON_STRATA = (
+    _ALGORITHM,
+    Column(
+        "inner_correlation",
+        REAL,
+        "Correlation, over draws, of the stratum's inner chains half way with their ends, the largest over "
+        "coordinates: what the chains still remember of their start, about 0 to 1.",
+    ),
+    Column("impossible_draws", COUNT, "Draws whose matrices cannot produce the deaths; any: no result."),
+    Column("counts_weight", REAL, "Factor on the counts, as algorithms code the same deaths, 0 to 1."),
+    Column(
+        "without_own",
+        YES_NO,
+        "Whether it has more than a fifth of the deaths of a unit or the country, and is centred on that "
+        "without its own.",
+    ),
+    _SHARING,
+)
+BASELINE_KINDS = (
+    *("matrix", "country", "unit", "unit_centre"),
+    *("country_counts", "unit_counts", "large_counts", "pooled_counts", "known", "held_by", "whole"),
+)
+_BASELINE = (
+    _ALGORITHM,
+    Column(
+        "kind",
+        TEXT,
+        "By draw: matrix (of an algorithm), country and unit (fractions), unit_centre (of its prior). Once: "
+        "country_counts, unit_counts, large_counts (of strata with more than a fifth of a unit's deaths), "
+        "pooled_counts, known (a unit, whether it counts or not), held_by (it is within the other), whole (the only "
+        "stratum with deaths).",
+        values=BASELINE_KINDS,
+    ),
+    Column(
+        "centre_unit", TEXT, "Unit, as in province=Gaza, or key of a large stratum.", null="of the country"
+    ),
+    Column("member", TEXT, "Algorithm; for held_by the other unit.", null="of no single algorithm"),
+    Column("champs_cause", TEXT, "True cause.", null="counts, known, held_by, whole"),
+    Column("va_cause", TEXT, "VA cause.", null="fractions, known, held_by, whole"),
+    Column("draw", COUNT, "Number of the draw, from 1."),
+    Column("value", REAL, "Rate, fraction or count (known, held_by, whole: 1)."),
+    _SHARING,
+)
+_CHECKS = (
+    Column("level", TEXT, "The roll-up: `nation`, `province`, `province/year`, ..."),
+    _ALGORITHM,
+    Column("cause", TEXT, "Calibration cause."),
+    Column(
+        "sum_of_strata", REAL, "Mean fraction by the sum over fitted strata, weighted by this fit's deaths."
+    ),
+    Column(
+        "direct_fit",
+        REAL,
+        "Mean fraction by a fit of the deaths of the same strata together, under the same matrix draws.",
+    ),
+    Column("check_difference", REAL, "Sum of strata minus direct fit, -1 to 1."),
+    Column(
+        "check_limit",
+        REAL,
+        "Largest difference that is not flagged: 0.01, or a quarter of the width of the total's 95% interval "
+        "if that is more.",
+    ),
+    _SHARING,
+)
 _DRAWS = (
     _ALGORITHM,
     Column("cause", TEXT, "Calibration cause."),
@@ -336,6 +452,10 @@ _BODY: dict[str, tuple[Column, ...]] = {
     "joint_fits": _JOINT_FITS,
     "misfit": _MISFIT,
     "contrasts": _CONTRASTS,
+    "common_fits": _COMMON_FITS,
+    "common_strata": _COMMON_STRATA,
+    "checks": _CHECKS,
+    "baseline": _BASELINE,
     "draws": _DRAWS,
 }
 TABLES = tuple(_BODY)
@@ -348,8 +468,15 @@ TABLE_MEANING = {
     "joint_fits": "Joint model: one row for each fit of all strata together, and how well it went.",
     "misfit": "Joint model: one row for each fit, stratum and algorithm with deaths: do they fit the model?",
     "contrasts": "Differences between two results of one level, where the request asks for them.",
+    "common_fits": "Common matrix draws: one row for each country, age group and fit: what its baseline is, and how "
+    "well it went.",
+    "common_strata": "Common matrix draws: one row for each stratum and fit that was drawn.",
+    "checks": "Common matrix draws: each total by the sum of its strata, and by a direct fit of their deaths.",
+    "baseline": "Common matrix draws: the draws of matrices, country and units on which all strata rest.",
     "draws": "Posterior draws, where the request keeps them.",
 }
+COMPACT = ("draws", "baseline")
+"""Tables that come with a list of all draws in a row, and are published with a row for each draw."""
 
 
 def quantile_name(quantile: float) -> str:
@@ -398,12 +525,12 @@ def conform(
     `constants` are columns with one value for all rows (those that the table has are taken); its `flags`,
     names of what holds for the whole run, are added to those of each row, and its `flags_of`, by age group
     and algorithm, to those of their rows. A column that may be null is null
-    where it is absent. `flags` may be lists of names or joined text; `caveat` is written from it. The table
-    `draws` comes compact: one row for each stratum, algorithm and cause, with `values`, a list. Raises
+    where it is absent. `flags` may be lists of names or joined text; `caveat` is written from it. The
+    tables COMPACT come with `values`, a list of all draws, in place of `draw` and `value`. Raises
     ValueError (a defect of the caller, not of the user's data) naming every column that is wrong.
     """
     wanted = columns(table, strata_columns, quantiles)
-    if table == "draws":
+    if table in COMPACT:
         wanted = (*(c for c in wanted if c.name not in ("draw", "value")), _VALUES)
     arrays, rows = _arrays(data)
     names = {column.name for column in wanted}

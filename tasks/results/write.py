@@ -30,8 +30,8 @@ import pyarrow.parquet as pq
 
 from tasks.errors import StateError, StorageError
 from tasks.results import parquet
-from tasks.results.schema import SCHEMA_VERSION
-from tasks.results.store import Manifest, find_run, run_folder
+from tasks.results.schema import COMPACT, SCHEMA_VERSION
+from tasks.results.store import Manifest, find_run, list_runs, run_folder
 from tasks.storage import Storage
 
 DESCRIPTION = (
@@ -256,19 +256,30 @@ def _put_into_dataset(storage: Storage, manifest: Manifest) -> None:
 
 
 def remove_run(root: str, run: str) -> None:
-    """Remove a run: from the dataset, then the list, then its files. Raises StateError if there is none."""
+    """Remove a run: from the dataset, then the list, then its files.
+
+    Raises StateError if there is none, or if it is the baseline of another run.
+    """
     storage, manifest = Storage(root), find_run(root, run)
     if manifest is None:
         raise StateError(f"there is no run {run} in {storage.uri()}")
+    if users := [m["run"] for m in list_runs(root) if m["run"] != run and baseline_run(m) == run]:
+        raise StateError(f"run {run} is the baseline of {', '.join(users)}: it is kept as long as these are")
     storage.remove(_dataset_path(manifest))
     storage.remove(f"runs/{run}/manifest.json")
     storage.remove_folder(f"runs/{run}")
     remove_work(root, run)
 
 
+def baseline_run(manifest: Manifest) -> str | None:
+    """The run whose baseline a run rests on, where it is not its own."""
+    named: str | None = manifest["request"].get("baseline")
+    return named
+
+
 def _write(folder: Path, name: str, parts: Iterable[pa.Table]) -> dict[str, Any]:
     path = folder / f"{name}.parquet"
-    rows = parquet.write(path, parquet.long_draws(parts) if name == "draws" else parts)
+    rows = parquet.write(path, parquet.long_draws(parts) if name in COMPACT else parts)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"path": path.name, "sha256": digest, "bytes": path.stat().st_size, "rows": rows}

@@ -45,17 +45,18 @@ def combine(
     `algorithms` (the ensemble among them) gives the order of the rows. A roll-up is `interval_unreliable` if
     more than `unreliable_share` of its weight is stalled, unreliable or not calibrated; it carries the flags
     IF_MUCH of its strata above the same share, IF_ALL only if all its weight does; `algorithms_disagree` and
-    `estimate_is_noop` are decided on its own figures. Draws of one stratum belong to those of another only
-    within a joint fit, of which there is one for each value of `joint_groups`: a roll-up over more than one
-    fit has an interval that is too narrow. Only roll-ups that wait for strata are in memory; `on_draws` gets
-    the draws, [causes, draws], of each that has a fitted stratum.
+    `estimate_is_noop` are decided on its own figures. Draws of one stratum belong to those of another only with
+    common matrix draws, or within a joint fit, of which there is one for each value of `joint_groups`: a
+    roll-up over more than one fit has an interval that is too narrow. Only roll-ups that wait for strata are
+    in memory; `on_draws` gets the draws, [causes, draws], of each that has a fitted stratum.
     """
     quantiles = sorted({*DEFAULT_QUANTILES, *quantiles})
     groups = {(g["level"], g["group"]): g for g in plan.groups.to_pylist()}
     finished: dict[Key, tuple[list[dict[str, Any]], dict[str, Any]]] = {}
     for key, total in _complete(parts, {key: group["strata"] for key, group in groups.items()}):
         group = groups[key[:2]]
-        in_one_fit = constants["matrix_sharing"] == "joint" and all(group[c] != ALL for c in joint_groups)
+        together = constants["matrix_sharing"] != "per_stratum"
+        in_one_fit = together and all(group[c] != ALL for c in joint_groups)
         finished[key] = _rows(key[2], group, total, quantiles, unreliable_share, in_one_fit)
         if on_draws is not None and total.share:
             on_draws(key, _draws(total))

@@ -1,8 +1,9 @@
 """Contrasts: differences between provinces, years or other values of a strata column, by posterior draw.
 
 A difference is taken in each draw of two results of one level, such as a province's in 2022 and in 2021. In a
-joint fit their draws belong together, so that its interval has the error that they share only once; results
-that were calibrated separately are differences of draws that know nothing of each other, and say so.
+joint fit, and with common matrix draws, their draws belong together, so that its interval has the error that
+they share only once; results that were calibrated separately are differences of draws that know nothing of
+each other, and say so.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Pair:
     place: Mapping[str, str]
     """Age group, country and strata columns of both; `(compared)` where they differ."""
     joint: bool
-    """Both are of one joint fit."""
+    """Both are of one joint fit, or of common matrix draws."""
 
 
 def compared_pairs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import platform
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,17 +12,14 @@ from tasks import results
 from tasks.engine import OnProgress, Pool, ProcessLostError, TimedOutError, calibrate_batch
 from tasks.errors import EngineError
 from tasks.rollups import partial_sums
+from tasks.run.baselines import with_baselines
 from tasks.run.chunks import Chunk
-from tasks.run.job import Work, give_back
+from tasks.run.job import Work, check_engine, give_back
 from tasks.run.tables import chunk_tables
 from tasks.storage import Storage
 from tasks.verdict import add_verdicts
 
 R_PROCESS_LOST, TIMED_OUT, ENGINE_ERROR = "r_process_lost", "timed_out", "engine_error"
-
-
-class OtherEngineError(EngineError):
-    """A chunk was computed by another version of the R package than the run is known by."""
 
 
 def calibrate_chunk(
@@ -38,13 +35,10 @@ def calibrate_chunk(
 
     Raises what `calibrate_batch` raises, OtherEngineError, StorageError.
     """
-    result = calibrate_batch(chunk.batch, log=log, progress=progress, pool=pool, timeout=timeout)
-    if result.engine_version != work.engine:
-        raise OtherEngineError(
-            f"{platform.node()} computes with the R package vacal {result.engine_version}, but this run was "
-            f"prepared for {work.engine}: install the same version wherever chunks run (script/bootstrap)"
-        )
-    tables = judged(chunk_tables(chunk, result, work.identity), work)
+    batch = chunk.batch if chunk.batch.common is None else with_baselines(chunk.batch, chunk.place, work)
+    result = calibrate_batch(batch, log=log, progress=progress, pool=pool, timeout=timeout)
+    check_engine(work, result.engine_version)
+    tables = judged(chunk_tables(replace(chunk, batch=batch), result, work.identity), work)
     results.put_chunk(work.root, work.run, chunk.id, tables)
     del result, tables
     give_back()

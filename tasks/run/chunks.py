@@ -1,7 +1,8 @@
 """Deals strata into chunks, each the work of one task: one age group, one country, a contiguous range.
 
 A chunk is large enough that orchestration hardly counts and small enough that little is lost with it. How
-strata are dealt never changes a result. In the joint model the strata of an age group and country, or of each
+strata are dealt never changes a result; common matrix draws need a baseline of all strata first
+(tasks/run/baselines.py). In the joint model the strata of an age group and country, or of each
 of the groups that the request names, are one fit and so one chunk.
 """
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.engine import Batch
+from tasks.engine import Batch, Common
 from tasks.errors import InputError
 from tasks.ingest import Tabulation
 from tasks.matrices import Inventory, MatrixEntry
@@ -66,6 +67,11 @@ class Chunk:
     def joint(self) -> bool:
         """Its strata are one fit, and cannot be tried one by one."""
         return self.batch.matrix_sharing == "joint"
+
+    @property
+    def place(self) -> str:
+        """Key of its age group and country."""
+        return "/".join(self.batch.strata[0].split("/")[:2])
 
     def singles(self) -> list[Chunk]:
         """A chunk for each of its strata."""
@@ -161,13 +167,14 @@ def _group(
         path_correction=request.path_correction_used,
         shrinkage=request.shrinkage_used,
         ensemble=request.ensemble_used,
-        draws=request.draws,
+        draws=request.draws_used,
         effective_draws=request.effective_draws_used,
         seed=request.seed,
         quantiles=request.quantiles,
         keep_draws=request.keep_draws or bool(request.levels),
         engine=request.engine,
         matrix_sharing=request.matrix_sharing_used,
+        common=_common(request, strata) if request.matrix_sharing_used == "common" else None,
     )
     return Chunk(
         id="",
@@ -178,6 +185,18 @@ def _group(
         records=_of_strata(records, batch.strata),
         matrix_countries=tuple(entry.country_used for entry in entries),
         served_by_other=any(entry.by_other for entry in entries),
+    )
+
+
+def _common(request: CalibrationRequest, strata: pa.Table) -> Common:
+    """What common matrix draws centre these strata on; weights of one's own reach strata without deaths."""
+    columns = request.centre_used
+    rows = strata.select(list(columns)).to_pylist() if columns else [{}] * strata.num_rows
+    return Common(
+        columns=columns,
+        units=tuple(tuple(row[name] for name in columns) for row in rows),
+        place="/".join(strata["stratum"][0].as_py().split("/")[:2]),
+        borrow=request.roll_up_weights is not None,
     )
 
 
@@ -232,11 +251,16 @@ def _chunk(whole: Chunk, rows: NDArray[np.int64]) -> Chunk:
         whole,
         id=hashlib.sha256("\n".join(keys).encode()).hexdigest()[:12],
         name=" ".join(first if len(keys) == 1 else [*first, "..", *last[2:]]),
-        batch=replace(whole.batch, strata=keys, counts=whole.batch.counts[rows]),
+        batch=_part(whole.batch, keys, rows),
         deaths=whole.deaths[rows],
         strata=strata,
         records=_of_strata(whole.records, keys),
     )
+
+
+def _part(batch: Batch, keys: tuple[str, ...], rows: NDArray[np.int64]) -> Batch:
+    common = batch.common and replace(batch.common, units=tuple(batch.common.units[row] for row in rows))
+    return replace(batch, strata=keys, counts=batch.counts[rows], common=common)
 
 
 def _counts_by_stratum(counts: pa.Table) -> Mapping[str, Counts]:

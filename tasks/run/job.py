@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,15 +11,21 @@ from typing import Any
 
 import pyarrow as pa
 
+from tasks.errors import EngineError
 from tasks.ingest import Tabulation
 from tasks.matrices import Inventory
 from tasks.request import CalibrationRequest
 from tasks.results import ENSEMBLE
 from tasks.rollups import Pair, Plan
+from tasks.run.baseline_jobs import BaselineJob
 from tasks.run.chunks import Chunk
 from tasks.run.tables import Identity
 from tasks.storage import Storage
 from tasks.verdict import Unplaced, VerdictRules
+
+
+class OtherEngineError(EngineError):
+    """A part of a run was computed by another version of the R package than the run is known by."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Job:
     contrasts: Sequence[Pair] = ()
     warnings: Sequence[str] = ()
     """What the caller knows of the input beside it, for the manifest; one sentence each."""
+    baselines: Sequence[BaselineJob] = ()
+    """Common matrix draws: what must be made before the chunks."""
 
     @property
     def run(self) -> str:
@@ -82,12 +91,25 @@ def resolved(request: CalibrationRequest) -> dict[str, Any]:
     used: dict[str, Any] = {
         "matrix_sharing": request.matrix_sharing_used,
         "path_correction": request.path_correction_used,
-        "effective_draws": request.effective_draws_used,
+        "draws": request.draws_used,
         "ensemble": request.ensemble_used,
     }
+    if request.matrix_sharing_used == "common":
+        used["centre"] = list(request.centre_used)
+    else:
+        used["effective_draws"] = request.effective_draws_used
     if request.matrix_sharing_used == "per_stratum":
         used["shrinkage"] = request.shrinkage_used
     return request.model_dump(mode="json") | used
+
+
+def check_engine(work: Work, version: str) -> None:
+    """Raises OtherEngineError unless the R package that computed is the one that the run is known by."""
+    if version != work.engine:
+        raise OtherEngineError(
+            f"{platform.node()} computes with the R package vacal {version}, but this run was "
+            f"prepared for {work.engine}: install the same version wherever chunks run (script/bootstrap)"
+        )
 
 
 def give_back() -> None:

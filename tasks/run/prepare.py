@@ -15,9 +15,11 @@ from tasks.ingest import Tabulation, tabulate
 from tasks.matrices import Inventory, load_inventory
 from tasks.request import CalibrationRequest
 from tasks.roots import require_allowed
+from tasks.run.baseline_jobs import baseline_jobs
 from tasks.run.chunks import split
 from tasks.run.job import Job, Work, give_back, resolved
 from tasks.run.reading import reading_of
+from tasks.run.stored_baseline import find_baseline, note_on, taken_from
 from tasks.run.tables import Identity, with_places
 from tasks.storage import filesystem, read_text
 from tasks.verdict import unplaced_shares
@@ -41,6 +43,12 @@ def prepare(request: CalibrationRequest) -> Job:
     columns, weights_uri = request.columns.strata, request.roll_up_weights
     weights = rollups.read_weights(weights_uri, columns) if weights_uri else None
     engine = engine_versions()["engine"]
+    root = absolute_root(request.output)
+    stored = find_baseline(request, inventory, engine, root)
+    baselines = taken_from(stored, baseline_jobs(chunks))
+    if stored is not None:
+        request = request.model_copy(update={"baseline": stored.manifest["run"]})
+        tabulation = replace(tabulation, notes=[*tabulation.notes, note_on(stored, baselines)])
     run = _run_id(request, inventory, tabulation, weights, engine)
     plan = rollups.plan(tabulation.strata, columns, request.levels, weights) if request.levels else None
     give_back()
@@ -53,7 +61,7 @@ def prepare(request: CalibrationRequest) -> Job:
     causes = max((len(chunk.batch.causes) for chunk in chunks), default=0)
     pairs = _compared_pairs(plan, request, causes) if plan and request.contrasts else []
     work = Work(
-        absolute_root(request.output),
+        root,
         run,
         engine,
         Identity.of(run, request, inventory, tabulation.causes),
@@ -62,19 +70,19 @@ def prepare(request: CalibrationRequest) -> Job:
         plan,
         unplaced_shares(with_places(tabulation)),
     )
-    return Job(request, inventory, tabulation, chunks, work, boundaries, pairs)
+    return Job(request, inventory, tabulation, chunks, work, boundaries, contrasts=pairs, baselines=baselines)
 
 
 def _compared_pairs(plan: rollups.Plan, request: CalibrationRequest, causes: int) -> list[rollups.Pair]:
-    joint = request.matrix_sharing_used == "joint"
+    together = request.matrix_sharing_used != "per_stratum"
     pairs = rollups.compared_pairs(
         plan,
         request.contrasts,
         strata_columns=request.columns.strata,
-        fits_by=request.joint_groups if joint else None,
+        fits_by=request.joint_groups if together else None,
     )
     algorithms = len(request.algorithms) + request.ensemble_used
-    rollups.check_contrasts_size(pairs, algorithms=algorithms, causes=causes, draws=request.draws)
+    rollups.check_contrasts_size(pairs, algorithms=algorithms, causes=causes, draws=request.draws_used)
     return pairs
 
 

@@ -28,8 +28,12 @@ Done = Sequence[tuple[Chunk, str | None]]
 """Every chunk in the order of the strata, with the reason why R never finished it, None if it did."""
 
 
-def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) -> dict[str, Any]:
+def publish(
+    job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool, checks: Sequence[str] = ()
+) -> dict[str, Any]:
     """Write the run's tables and then its manifest, which makes it visible; returns the manifest.
+
+    `checks`: ids of the checks of totals in the run's work area.
 
     Raises StorageError, DamagedChunkError, and RuntimeError if records do not add up or rows are missing.
     """
@@ -39,14 +43,15 @@ def publish(job: Job, done: Done, timings: Mapping[str, Any], *, replace: bool) 
     of_records = ("stratum", "age_group", "country", *job.request.columns.strata, *RECORD_COLUMNS)
     records = pa.concat_tables(part.select(of_records) for part in _records(job, done))
     check_records_add_up(job.tabulation, records)
-    totals = _roll_up(job, done, records)
+    totals = _roll_up(job, done, records, checks)
     tables: dict[str, Iterable[pa.Table]] = {
         "csmf": chain(_parts(job, done, "csmf"), totals.get("csmf", ())),
         "strata": _parts(job, done, "strata"),
         "records": _records(job, done),
         "matrices": published_once(_parts(job, done, "matrices")),
-        **{name: totals[name] for name in ("rollups", "contrasts") if name in totals},
+        **{name: totals[name] for name in ("rollups", "contrasts", "checks") if name in totals},
         **{name: _parts(job, done, name) for name in JOINT_TABLES if _is_joint(job)},
+        **_of_baselines(job, done),
         **({"draws": _parts(job, done, "draws")} if job.work.keep_draws else {}),
     }
     description = describe(job, strata, records, totals["rollups"][0] if "rollups" in totals else None)
@@ -69,6 +74,23 @@ def _parts(job: Job, done: Done, table: str) -> Iterator[pa.Table]:
             _check_rows(chunk, job.strata_per_algorithm, table, part)
         if part is not None:
             yield part
+
+
+def _of_baselines(job: Job, done: Done) -> dict[str, Iterable[pa.Table]]:
+    """The tables that only common matrix draws have; baselines that were never made are not there."""
+    ids = [baseline.id for baseline in job.baselines]
+    if not ids:
+        return {}
+    there = results.finished_chunks(job.work.root, job.run, among=ids)
+
+    def made(table: str) -> Iterator[pa.Table]:
+        return (results.read_chunk(job.work.root, job.run, one, table) for one in ids if one in there)
+
+    return {
+        "common_fits": made("common_fits"),
+        "common_strata": _parts(job, done, "common_strata"),
+        "baseline": made("baseline"),
+    }
 
 
 def _is_joint(job: Job) -> bool:
@@ -109,7 +131,7 @@ def _unplaced(job: Job) -> Iterator[pa.Table]:
         yield unplaced_records(rest, job.tabulation.strata, job.work.identity)
 
 
-def _roll_up(job: Job, done: Done, records: pa.Table) -> dict[str, list[pa.Table]]:
+def _roll_up(job: Job, done: Done, records: pa.Table, checks: Sequence[str]) -> dict[str, list[pa.Table]]:
     """The roll-ups' rows of csmf, rollups, and contrasts; nothing that is not asked for."""
     if job.work.roll_ups is None:
         return {}
@@ -132,15 +154,26 @@ def _roll_up(job: Job, done: Done, records: pa.Table) -> dict[str, list[pa.Table
         on_draws=keep,
         constants=job.work.identity.constants,
     )
+    check: pa.Table | None = None
+    if checks:
+        csmf, levels, check = rollups.checked(
+            csmf,
+            levels,
+            (results.read_chunk(job.work.root, job.run, one, "totals") for one in checks),
+            strata_columns=job.request.columns.strata,
+            quantiles=job.request.quantiles,
+            constants=job.work.identity.constants,
+        )
     with_verdicts = add_verdicts(
         {"csmf": csmf, "rollups": levels, "records": records}, job.request.verdict_rules, job.work.unplaced
     )
     named = [rollups.level_name(columns, job.request.columns.strata) for columns in job.request.roll_ups]
+    of_levels = {name: with_verdicts[name] for name in ("csmf", "rollups")}
+    if check is not None:
+        of_levels["checks"] = check
     asked_for: dict[str, list[pa.Table]] = {
-        name: [
-            with_verdicts[name].filter(pc.is_in(with_verdicts[name]["level"], pa.array(named, pa.string())))
-        ]
-        for name in ("csmf", "rollups")
+        name: [table.filter(pc.is_in(table["level"], pa.array(named, pa.string())))]
+        for name, table in of_levels.items()
         if named
     }
     if job.contrasts:

@@ -34,7 +34,7 @@ TOO_FEW = "too_few_deaths"
 NOT_FITTED = ("not_fitted", "failed")
 
 _FIT_FLAGS = ("path_correction_stalled", "estimate_is_noop", "interval_unreliable")
-_NOT_IN_TABLE = ("disagrees", "algorithms_disagree", "borrowed", "divergent", *_FIT_FLAGS)
+_NOT_IN_TABLE = ("disagrees", "algorithms_disagree", "borrowed", "divergent", "provisional", *_FIT_FLAGS)
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ def _newer_list(causes: pa.Table) -> dict[tuple[str, str], list[str]]:
 def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[str, pa.Table]:
     """csmf, strata, records, matrices and, where R gave them, the compact draws of a chunk.
 
-    Of the joint model joint_fits and misfit as well.
+    Of the joint model joint_fits and misfit as well, of common matrix draws common_strata.
     """
-    if chunk.joint:
+    if chunk.batch.matrix_sharing != "per_stratum":
         result = without_too_few(chunk, result)
     fits = _fits(chunk, result)
     tables = {
@@ -106,7 +106,19 @@ def chunk_tables(chunk: Chunk, result: BatchResult, identity: Identity) -> dict[
         joint_fits = joint_fit_rows(chunk, result, identity.strata_columns)
         tables["joint_fits"] = identity.conform("joint_fits", joint_fits)
         tables["misfit"] = identity.conform("misfit", _identified(chunk, misfit_rows(chunk, result)))
+    if result.common_strata is not None:
+        drawn = _common_strata(chunk, result.common_strata, fits)
+        tables["common_strata"] = identity.conform("common_strata", _identified(chunk, drawn))
     return tables
+
+
+def _common_strata(chunk: Chunk, drawn: pa.Table, fits: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `common_strata`, of the fits with a result."""
+    names = {"correlation": "inner_correlation", "impossible": "impossible_draws", "weight": "counts_weight"}
+    rows: pd.DataFrame = drawn.to_pandas().rename(columns=names)
+    rows = rows.merge(fits[["stratum", "algorithm", "status"]], on=["stratum", "algorithm"], how="left")
+    rows = rows[rows["status"] == "calibrated"].drop(columns="status")
+    return rows.assign(row=_row_of(chunk, rows))
 
 
 def failed_tables(chunk: Chunk, reason: str, identity: Identity) -> dict[str, pa.Table]:
@@ -151,6 +163,9 @@ def _fits(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
     fits["divergent"] = fits["algorithm"].isin(divergent(result))
     if chunk.joint and not chunk.batch.path_correction:
         fits["lambda"] = None  # there was no search
+    fits["provisional"] = [
+        _provisional(chunk, row, fit) for row, fit in zip(fits["row"], fits["algorithm"], strict=True)
+    ]
     fits["flags"] = [_flags(fit, chunk) for fit in fits.to_dict("records")]
     fits["algorithms_disagree"] = fits["algorithms_disagree"].eq(True)
     return fits
@@ -158,6 +173,16 @@ def _fits(chunk: Chunk, result: BatchResult) -> pd.DataFrame:
 
 def _row_of(chunk: Chunk, frame: pd.DataFrame) -> pd.Series[int]:
     return frame["stratum"].map({key: i for i, key in enumerate(chunk.batch.strata)})
+
+
+def _provisional(chunk: Chunk, row: int, fit: str) -> bool:
+    """Whether a unit of the stratum is unknown to the fit's baseline, and so does not centre it."""
+    common = chunk.batch.common
+    if common is None:
+        return False
+    names = {f"{column}={value}" for column, value in zip(common.columns, common.units[row], strict=True)}
+    own = [one for one in common.baselines if one.fit == fit and one.status == "drawn"]
+    return any(names.difference(one.known) for one in own)
 
 
 def _deaths(chunk: Chunk, fits: pd.DataFrame) -> list[int]:
@@ -183,6 +208,8 @@ def _flags(fit: Mapping[Hashable, Any], chunk: Chunk) -> list[str]:
         flags.append("divergences")
     if fit["borrowed"]:
         flags.append(BORROWED)
+    if fit["provisional"] and fit["status"] == "calibrated":
+        flags.append("centre_provisional")
     return flags
 
 

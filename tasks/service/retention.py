@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from tasks.errors import InputError
 from tasks.request import CalibrationRequest
-from tasks.results import list_runs, remove_run
+from tasks.results import baseline_run, list_runs, remove_run
 from tasks.roots import require_allowed
 from tasks.service.content import changed_at
 from tasks.sources import every_file, find_files
@@ -84,13 +84,22 @@ class StoredRun:
     run: str
     name: str
     published: datetime
+    baseline: str | None = None
+    """The run whose baseline it rests on."""
 
 
 def expired_runs(runs: Iterable[StoredRun], keep: timedelta, now: datetime) -> list[str]:
-    """Runs older than `keep`, save the newest of each name: a series always has its last figures."""
+    """Runs older than `keep`, oldest first.
+
+    The newest of each name stays, as a series always has its last figures, and so does the baseline of one that
+    stays.
+    """
     ordered = sorted(runs, key=lambda run: (run.published, run.run))
     newest = {run.name: run for run in ordered}
-    return [run.run for run in ordered if now - run.published > keep and newest[run.name] is not run]
+    gone = [run for run in ordered if now - run.published > keep and newest[run.name] is not run]
+    while named := {run.baseline for run in ordered if run not in gone} & {run.run for run in gone}:
+        gone = [run for run in gone if run.run not in named]
+    return [run.run for run in gone]
 
 
 def remove_expired_runs(root: str, keep: timedelta, now: datetime | None = None) -> list[str]:
@@ -101,10 +110,11 @@ def remove_expired_runs(root: str, keep: timedelta, now: datetime | None = None)
     require_allowed(root, "output")
     published = Storage(root).files("runs")
     runs = [
-        StoredRun(m["run"], m["name"], published[f"runs/{m['run']}/manifest.json"]) for m in list_runs(root)
+        StoredRun(m["run"], m["name"], published[f"runs/{m['run']}/manifest.json"], baseline_run(m))
+        for m in list_runs(root)
     ]
     gone = expired_runs(runs, keep, now or datetime.now(UTC))
-    for run in gone:
+    for run in reversed(gone):  # those before that rest on others
         remove_run(root, run)
     return gone
 

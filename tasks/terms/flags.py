@@ -18,9 +18,11 @@ FLAGS = (
     "misfit",
     "divergences",
     "borrowed_from_other_strata",
+    "centre_provisional",
     "rollup_interval_too_narrow",
     "difference_not_joint",
     "rollup_incomplete",
+    "total_differs_from_direct_fit",
     "inventory_not_verified",
     "who_2022_causes",
 )

@@ -109,8 +109,12 @@ def caveat_lines(view: View, results: Sequence[Result]) -> list[str]:
 
 
 def ensemble_note(view: View, algorithms: Iterable[str | None]) -> list[str]:
-    """What is to be said beside every ensemble: its intervals are too narrow; nothing without one."""
-    return [view.say("report.ensemble_note")] if ENSEMBLE in algorithms else []
+    """What is to be said beside every ensemble: its intervals are too narrow; nothing without one.
+
+    By common matrix draws an ensemble counts each death about once.
+    """
+    counted_once = view.manifest["request"].get("matrix_sharing") == "common"
+    return [view.say("report.ensemble_note")] if ENSEMBLE in algorithms and not counted_once else []
 
 
 def mixed_verdicts(view: View, units: Sequence[Unit]) -> list[str]:

@@ -20,13 +20,15 @@ NO_INTERVAL = "*"
 """Behind a share whose interval is known to be too narrow and therefore not shown."""
 _ESTIMATE = (
     "level", "stratum", "algorithm", "cause", "deaths", "raw", "mean", "q025", "q975", "status", "flags",
-    "not_calibrated_reason", "calibrated_deaths", "estimated_deaths", "verdict", "verdict_codes",
+    "not_calibrated_reason", "calibrated_deaths", "estimated_deaths", "verdict", "verdict_codes", "matrix_sharing",
 )  # fmt: skip
 _FIT = (
     "stratum", "algorithm", "deaths", "deaths_received", "status", "reason", "lambda", "rhat", "ess_bulk",
-    "ess_tail", "sampler", "flags", "verdict", "verdict_codes",
+    "ess_tail", "sampler", "flags", "verdict", "verdict_codes", "matrix_sharing",
 )  # fmt: skip
-_ROLLUP = ("level", "stratum", "algorithm", "weight", "ess_bulk", "flags", "verdict", "verdict_codes")
+_ROLLUP = (
+    "level", "stratum", "algorithm", "weight", "ess_bulk", "flags", "verdict", "verdict_codes", "matrix_sharing",
+)  # fmt: skip
 _RECORDS = ("age_group", "algorithm", "disposition", "reason")
 
 

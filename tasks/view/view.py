@@ -270,7 +270,8 @@ class Result:
 def shown_verdict(row: Mapping[str, Any]) -> str:
     """The verdict of an estimate or a fit as its reader sees it: one of SHOWN."""
     verdict = str(row.get("verdict") or "do_not_publish")
-    if verdict == "publishable" and row.get("algorithm") == ENSEMBLE:
+    counted_once = row.get("matrix_sharing") == "common"  # an ensemble's deaths, about
+    if verdict == "publishable" and row.get("algorithm") == ENSEMBLE and not counted_once:
         return "publishable_narrow"
     narrow = row.get("status") != "passed_through" and not trusts_interval(row)
     return "mean_only" if verdict == "with_caution" and narrow else verdict

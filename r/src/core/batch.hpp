@@ -21,12 +21,15 @@ struct Finished {
   std::size_t stratum, fit;
 };
 
+// Computes one stratum: its index, what to call after fit k, and what to call often meanwhile.
+using OneStratum =
+    std::function<StratumResult(std::size_t, const std::function<void(std::size_t)>&, const std::function<void()>&)>;
+
 // Runs workers until all strata are done; the calling thread alone runs `report` (after each fit) and `poll`
 // (about ten times a second). Either may throw: the workers are stopped and joined, and the exception goes on.
 class BatchRun {
  public:
-  BatchRun(const std::vector<Stratum>& strata, const std::vector<AlgorithmModel>& models, const Settings& settings)
-      : strata_(strata), models_(models), settings_(settings), results_(strata.size()) {}
+  BatchRun(std::size_t n_strata, OneStratum compute) : compute_(std::move(compute)), results_(n_strata) {}
   ~BatchRun() { stop(); }
   BatchRun(const BatchRun&) = delete;
   BatchRun& operator=(const BatchRun&) = delete;
@@ -55,13 +58,13 @@ class BatchRun {
 
   void work() {
     try {
-      for (std::size_t s = next_++; s < strata_.size() && !stopping_; s = next_++) {
+      for (std::size_t s = next_++; s < results_.size() && !stopping_; s = next_++) {
         const auto after_fit = [this, s](std::size_t k) {
           const std::lock_guard<std::mutex> lock(mutex_);
           finished_.push({s, k});
           news_.notify_one();
         };
-        results_[s] = estimate_stratum(strata_[s], models_, settings_, after_fit, [this] {
+        results_[s] = compute_(s, after_fit, [this] {
           if (stopping_) throw Stopped();
         });
       }
@@ -82,9 +85,7 @@ class BatchRun {
     threads_.clear();
   }
 
-  const std::vector<Stratum>& strata_;
-  const std::vector<AlgorithmModel>& models_;
-  const Settings& settings_;
+  OneStratum compute_;
   std::vector<StratumResult> results_;
   std::vector<std::thread> threads_;
   std::atomic<std::size_t> next_{0};

@@ -88,13 +88,17 @@ class InnerChains {
     return top_ + log_of(weights_) - Lanes(log_of(static_cast<double>(proposals_)) + normaliser) + whole_.log_constant();
   }
 
-  // Whether the lane's first doubtful cause is absent, less the probability that was expected; 0 where there is none.
-  double surprise(int lane) const {
-    if (whole_.doubts(lane).empty()) return 0;
+  bool in_doubt(int lane) const { return !whole_.doubts(lane).empty(); }
+
+  // Probability that the lane's first doubtful cause is absent, by the heights of the regions' peaks.
+  double expected_absence(int lane) const {
     double expected = 0;
     for (std::size_t r = 1; r < charts_.size(); r += 2) expected += choice_[r][lane];
-    return (region_[lane] & 1) - expected;
+    return expected;
   }
+
+  // Whether that cause is absent, less the probability that was expected.
+  double surprise(int lane) const { return (region_[lane] & 1) - expected_absence(lane); }
 
   const std::vector<Lanes>& z() const { return z_; }
   const std::vector<Lanes>& p() const { return p_; }
@@ -207,13 +211,15 @@ class InnerChains {
   std::vector<Lanes> z_, next_, momentum_, gradient_, p_, next_p_;
 };
 
-// Correlation, over draws, of each coordinate half way through the chains with that at their end.
+// Correlation, over draws, of each coordinate half way through the chains with that at their end; of few draws none.
 class HalfWay {
  public:
   explicit HalfWay(int n) : sums_(n) {}
-  void add(int i, double middle, double end) {
+  // variance: what the end's is expected to be at least, where the coordinate hardly varies as all is certain; or 0.
+  void add(int i, double middle, double end, double variance = 0) {
     Sums& s = sums_[i];
     s.n += 1;
+    s.variance += variance;
     s.x += middle;
     s.y += end;
     s.xx += middle * middle;
@@ -224,14 +230,15 @@ class HalfWay {
     double most = 0;
     for (const Sums& s : sums_) {
       const double vx = s.xx - s.x * s.x / s.n, vy = s.yy - s.y * s.y / s.n;
-      if (s.n > 2 && vx > 0 && vy > 0) most = std::max(most, (s.xy - s.x * s.y / s.n) / std::sqrt(vx * vy));
+      const double scale = std::max(s.variance, std::sqrt(vx * vy));
+      if (s.n >= 50 && scale > 0) most = std::max(most, (s.xy - s.x * s.y / s.n) / scale);
     }
     return most;
   }
 
  private:
   struct Sums {
-    double n = 0, x = 0, y = 0, xx = 0, yy = 0, xy = 0;
+    double n = 0, x = 0, y = 0, xx = 0, yy = 0, xy = 0, variance = 0;
   };
   std::vector<Sums> sums_;
 };
@@ -262,7 +269,7 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
     for (int round = 0; round < work.rounds; ++round) {
       if (round == work.rounds / 2) {
         middle = chains.z();
-        for (int lane = 0; lane < Lanes::size; ++lane) surprise.set(lane, chains.surprise(lane));
+        for (int lane = 0; lane < Lanes::size; ++lane) surprise.set(lane, chains.in_doubt(lane) ? chains.surprise(lane) : 0.0);
       }
       chains.trajectory(rngs);
       chains.independence_step(rngs);
@@ -280,7 +287,10 @@ CommonFit run_chains(const MatrixDraws& matrices, const double* counts, const do
         fit.p[static_cast<std::size_t>(d) * n + i] = chains.p()[i][lane];
         half_way.add(i, middle[i][lane], chains.z()[i][lane]);
       }
-      if (surprise[lane] != 0) half_way.add(n, surprise[lane], chains.surprise(lane));
+      if (chains.in_doubt(lane)) {
+        const double expected = chains.expected_absence(lane);
+        half_way.add(n, surprise[lane], chains.surprise(lane), expected * (1 - expected));
+      }
     }
   }
   fit.acceptance /= std::max(1.0, static_cast<double>(matrices.draws() - fit.impossible) * (work.first + 2 * work.rounds));

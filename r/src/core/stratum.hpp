@@ -311,10 +311,32 @@ inline std::vector<char> disagreements(const std::vector<const Estimate*>& algor
   return out;
 }
 
+namespace detail {
+
+// What needs all estimates of a stratum: the algorithms' deaths by the ensemble, and where they disagree.
+inline void compare_estimates(StratumResult& result, std::size_t n_algorithms, std::size_t n) {
+  const Estimate* ensemble = result.estimates.size() > n_algorithms ? &result.estimates.back() : nullptr;
+  std::vector<const Estimate*> algorithms;
+  for (std::size_t k = 0; k < n_algorithms; ++k) {
+    Estimate& e = result.estimates[k];
+    algorithms.push_back(&e);
+    if (ensemble && ensemble->has_result() && result.members[k].in_ensemble()) {
+      e.ensemble_deaths = redistribute(e.counts, *ensemble);
+    }
+  }
+  result.disagrees = disagreements(algorithms, ensemble, n);
+  const bool any = std::any_of(result.disagrees.begin(), result.disagrees.end(), [](char d) { return d != 0; });
+  for (Estimate& e : result.estimates) {
+    if (e.has_result()) e.disagree = flag(any);
+  }
+}
+
+}  // namespace detail
+
 // All estimates of one stratum. `after_fit(k)` is called after fit k (the ensemble is the last).
 inline StratumResult estimate_stratum(const Stratum& stratum, const std::vector<AlgorithmModel>& models, const Settings& settings,
                                       const std::function<void(std::size_t)>& after_fit, const std::function<void()>& heartbeat) {
-  const std::size_t n_algorithms = models.size(), n = stratum.counts.front().size();
+  const std::size_t n_algorithms = models.size();
   StratumResult result;
   for (std::size_t k = 0; k < n_algorithms; ++k) {
     result.members.push_back(prepare_member(models[k], stratum.counts[k], settings.path_correction));
@@ -327,20 +349,7 @@ inline StratumResult estimate_stratum(const Stratum& stratum, const std::vector<
     result.estimates.push_back(detail::estimate_ensemble(models, result.members, stratum, settings, heartbeat));
     after_fit(n_algorithms);
   }
-  const Estimate* ensemble = settings.ensemble ? &result.estimates.back() : nullptr;
-  std::vector<const Estimate*> algorithms;
-  for (std::size_t k = 0; k < n_algorithms; ++k) {
-    Estimate& e = result.estimates[k];
-    algorithms.push_back(&e);
-    if (ensemble && ensemble->has_result() && result.members[k].in_ensemble()) {
-      e.ensemble_deaths = detail::redistribute(e.counts, *ensemble);
-    }
-  }
-  result.disagrees = disagreements(algorithms, ensemble, n);
-  const bool any = std::any_of(result.disagrees.begin(), result.disagrees.end(), [](char d) { return d != 0; });
-  for (Estimate& e : result.estimates) {
-    if (e.has_result()) e.disagree = flag(any);
-  }
+  detail::compare_estimates(result, n_algorithms, stratum.counts.front().size());
   return result;
 }
 

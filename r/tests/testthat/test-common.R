@@ -142,7 +142,7 @@ test_that("a stratum with more than a fifth of a unit's deaths is centred withou
   units <- list(east = 1:6, west = 7:12)
   centres <- function(counts) {
     b <- vacal:::common_baseline(counts, alphas, units, 40, "cut")
-    vacal:::strata_centres(b, counts)
+    vacal:::strata_centres(b, dimnames(counts)[[1]])
   }
   large <- counts
   large[1, 1, ] <- c(200, 0, 0, 0, 0)

@@ -39,7 +39,7 @@ test_that("every wrong setting is named at once", {
     "quantiles must be probabilities between 0 and 1",
     "keep_draws must be TRUE or FALSE, not NA"
   ))
-  refused(calibration_settings("both"), "matrix_sharing must be one of 'per_stratum', 'joint', not \"both\"")
+  refused(calibration_settings("both"), "matrix_sharing must be one of 'per_stratum', 'joint', 'common', not \"both\"")
   refused(calibration_settings(shrinkage = 4), "shrinkage must be 0 with path correction, not 4")
   refused(calibration_settings("joint", shrinkage = 4), "shrinkage does not exist in the joint model: it must be 0")
   refused(calibration_settings("joint", budget = 1), "budget must be one number from 1000 to 1e+12, not 1")

@@ -38,7 +38,7 @@ def test_the_smallest_request_has_the_published_defaults() -> None:
         "error",
         "exclude",
     )
-    assert (request.draws, request.effective_draws_used, request.seed, request.minimum_deaths) == (
+    assert (request.draws_used, request.effective_draws_used, request.seed, request.minimum_deaths) == (
         4000,
         4000,
         1,
@@ -74,6 +74,8 @@ def test_path_correction_and_shrinkage_used(
         ({"roll_ups": [[]], "matrix_sharing": "per_stratum"}, "per_stratum", 4000),
         ({"matrix_sharing": "joint"}, "joint", 2000),
         ({"matrix_sharing": "joint", "effective_draws": 500}, "joint", 500),
+        ({"matrix_sharing": "common"}, "common", 2000),
+        ({"matrix_sharing": "common", "draws": 800}, "common", 800),
     ],
 )
 def test_matrix_sharing_and_effective_draws_used(
@@ -81,6 +83,64 @@ def test_matrix_sharing_and_effective_draws_used(
 ) -> None:
     request = parse_request(fields(**changes))
     assert (request.matrix_sharing_used, request.effective_draws_used) == (sharing, effective_draws)
+
+
+def strata(**changes: Any) -> dict[str, Any]:
+    """Changes that give the request files with strata columns."""
+    return {
+        "input": {"uri": "deaths.csv", "layout": "counts"},
+        "columns": {"strata": ["province", "year", "sex"]},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "columns", "draws"),
+    [
+        ({}, (), 4000),
+        ({"matrix_sharing": "common"}, (), 2000),
+        (
+            strata(matrix_sharing="common", roll_ups=[[], ["province"], ["province", "year"], ["year"]]),
+            ("province", "year"),
+            2000,
+        ),
+        (strata(matrix_sharing="common", roll_ups=[["province"]], centre=["sex"], draws=500), ("sex",), 500),
+        (strata(roll_ups=[["province"]]), (), 4000),
+    ],
+)
+def test_what_centres_strata_and_draws_used(
+    changes: dict[str, Any], columns: tuple[str, ...], draws: int
+) -> None:
+    request = parse_request(fields(**changes))
+    assert (request.centre_used, request.draws_used) == (columns, draws)
+    assert not (
+        request.matrix_sharing == "common" and (request.path_correction_used or request.shrinkage_used)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"shrinkage": 0.0}, "shrinkage: does not exist with common matrix draws: remove it"),
+        ({"path_correction": True}, "path_correction: does not exist with common matrix draws: remove it"),
+        ({"effective_draws": 500}, "effective_draws: does not exist with common matrix draws"),
+        ({"engine": "vacalibration"}, "engine: vacalibration has no common matrix draws: use vacal"),
+        ({"matrix": {"type": "samples"}}, "matrix.type: common matrix draws do not take samples yet"),
+        ({"joint_groups": ["sex"]}, "joint_groups: has a meaning with matrix_sharing: joint only"),
+        (
+            {"centre": ["region"]},
+            "centre[1]: 'region' is no strata column (those that are: province, year, sex)",
+        ),
+        ({"centre": ["sex", "sex"]}, "centre[2]: 'sex' is named more than once"),
+        (
+            {"centre": ["sex"], "matrix_sharing": "joint"},
+            "centre: has a meaning with matrix_sharing: common only",
+        ),
+    ],
+)
+def test_what_common_matrix_draws_do_not_have_is_refused(changes: dict[str, Any], problem: str) -> None:
+    (found,) = problems_of(**strata(**{"matrix_sharing": "common", **changes}))
+    assert found.startswith(problem)
 
 
 def test_names_are_brought_to_one_form() -> None:
