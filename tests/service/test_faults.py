@@ -15,7 +15,7 @@ from support import faults
 from support.installation import Installation, until
 
 SEEDS = (1, 2)
-INPUT = "s3://vacal/inbox/disturbed.csv"
+INPUT = "s3://vacal/store/inbox/disturbed.csv"
 PAIRS = [
     ("worker killed", "server killed"),
     ("database killed", "runs killed"),
