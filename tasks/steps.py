@@ -57,7 +57,10 @@ def without_traceback(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except VacalError as error:
-            return failed("Failed", error)  # type: ignore[return-value]
+            bare = error.with_traceback(
+                None
+            )  # which would keep alive all that the task held, as long as the state is
+            return failed("Failed", bare)  # type: ignore[return-value]
 
     return call
 
