@@ -37,9 +37,11 @@ FIXTURES = {"prefect_server": "server", "s3_server": "s3"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with what it needs, by its folder and its fixtures."""
+    """Mark each test with what it needs, by its folder and its fixtures, and with those that run in its process."""
     for item in items:
         folder = Path(item.path).relative_to(ROOT / "tests").parts[0]
+        group = folder if folder == "service" else str(item.path)  # one installation at a time
+        item.add_marker(pytest.mark.xdist_group(group))
         used = getattr(item, "fixturenames", ())
         for marker in (*NEEDS[folder], *(name for fixture, name in FIXTURES.items() if fixture in used)):
             item.add_marker(marker)
