@@ -75,7 +75,7 @@ def _heading(results: Results) -> RenderableType:
     name = f"{inventory['id']}, sha256 {inventory['checksum'][:12]}"
     heading = Text(f"Run {manifest['run']}: {manifest['status'].replace('_', ' ')}", style="bold")
     verdict = words("en")(f"verdicts.{overall_verdict(View(results))}")
-    for sentence in [*nothing_usable(View(results)), *set_aside(View(results))]:
+    for sentence in [*set_aside(View(results)), *nothing_usable(View(results))]:
         heading.append(f"\n{sentence}", style="bold red")
     heading.append(f"\nVerdict of the main results: {verdict}", style="not bold")
     heading.append(f"\nMisclassification matrices: {name}", style="not bold")

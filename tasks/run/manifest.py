@@ -41,7 +41,7 @@ def describe(job: Job, strata: pa.Table, records: pa.Table, totals: pa.Table | N
         "seed": job.request.seed,
         "strata": dict(sorted(statuses.items())),
         "records": _total(records),
-        "warnings": [*_shortfalls(job, found), *_warnings(job)],
+        "warnings": [*_warnings(job), *_shortfalls(job, found)],
         "outcome": found.as_json(),
         "failures": _failures(strata),
         "verdict_rules": job.request.verdict_rules.model_dump(),
@@ -100,8 +100,8 @@ def _shortfalls(job: Job, found: Outcome) -> list[str]:
 
 def _warnings(job: Job) -> Iterator[str]:
     """What a reader of the results must know, one sentence each."""
-    yield from job.warnings
     yield from job.tabulation.notes
+    yield from job.warnings
     made_up = ["illustrative"] if job.inventory.illustrative else []
     yield from in_words([*made_up, *job.work.identity.constants.get("flags", [])])
     for (age_group, algorithm), flags in job.work.identity.constants.get("flags_of", {}).items():

@@ -67,7 +67,10 @@ def files(results: Results) -> dict[str, bytes]:
 
 def test_a_joint_run_equals_the_local_run_byte_for_byte(cluster: LocalCluster, tmp_path: Path) -> None:
     write_input(tmp_path)
-    asked = {"algorithms": ["first"], "bad_records": "reject", "joint_groups": ["year"], "roll_ups": [[]]}
+    asked = {
+        "algorithms": ["first"], "bad_records": "reject", "joint_groups": ["year"], "roll_ups": [[]],
+        "verdict_rules": ALL_MAY_BE_PUBLISHED, "left_out_share": 1.0,
+    }  # fmt: skip
     local = open_results(calibrate(joint_request(tmp_path, **asked, output=str(tmp_path / "local"))))
     settings = Settings(runner="dask", dask_address=cluster.scheduler_address)
     on_cluster = calibrate.with_options(task_runner=task_runner(settings))
