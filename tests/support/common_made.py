@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from support import ALL_MAY_BE_PUBLISHED
 from support.joint_made import joint_request
 from tasks.request.model import CalibrationRequest
 
@@ -16,5 +17,6 @@ def common_request(folder: Path, **changes: Any) -> CalibrationRequest:
         "matrix_sharing": "common",
         "effective_draws": None,
         "roll_ups": [[], ["province"], ["year"]],
+        "verdict_rules": ALL_MAY_BE_PUBLISHED,
     }
     return joint_request(folder, **(fields | changes))

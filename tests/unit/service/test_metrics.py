@@ -51,7 +51,6 @@ def test_figures_are_those_of_the_runs_on_the_server(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("VACAL_INBOX", raising=False)
     before = read(metrics_text())
     assert before["vacal_up"] == 1
-    assert "vacal_last_national_run_age_seconds" not in before
     done = {RESULTS_LABEL: "s3://b/runs/x-1", DEATHS_LABEL: 1200, STRATA_LABEL: 64}
     made(calibrate, Running(), Completed(), **done)
     made(calibrate, Running(), Failed(name="NothingUsable"), **done | {DEATHS_LABEL: 30, STRATA_LABEL: 2})
