@@ -79,7 +79,7 @@ def test_strata_whose_baseline_is_lost_fail_with_its_reason_and_heal_when_submit
 
     monkeypatch.setattr(run, "keep_baseline", lose_those_of_mali)
     state = calibrate(request, return_state=True)
-    assert (state.type.value, state.name) == ("FAILED", "CompletedWithFailures")
+    assert (state.type.value, state.name) == ("FAILED", "TotalsUnusable")  # those of Mali have no result
     with pytest.raises(IncompleteError) as caught:
         state.result()
     results = open_results(caught.value.uri)

@@ -82,8 +82,8 @@ def s3_root(s3: Server) -> str:
 
 
 def _free_ports(count: int) -> int:
-    """First of that many free ports in a row."""
-    for first in range(21_000 + os.getpid() % 5_000, 60_000, count):
+    """First of that many free ports in a row, which no other process of tests tries, nor an installation."""
+    for first in range(10_000 + count * (os.getpid() % 2_000), 20_000, count):
         sockets = [socket.socket() for _ in range(count)]
         try:
             for number, one in enumerate(sockets):
