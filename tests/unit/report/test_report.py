@@ -23,6 +23,8 @@ from tasks.storage import read_text
 from tasks.terms.words import LANGUAGES, Words, words
 from tasks.view.view import View, shown_verdict, trusts_interval
 
+pytestmark = pytest.mark.slow  # whole pages
+
 PROVINCES = ("Nampula", "Tete", "Gaza", "Sofala")
 NATION = Case(
     "nation", age_groups=("neonate", "child"),
@@ -76,7 +78,6 @@ def pages(runs):
     return get
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "language"),
     [("one", "en"), ("one", "fr"), ("one", "pt"), ("every-flag", "en"), ("failed", "fr")],
@@ -117,7 +118,6 @@ def _place(stratum: str, say: Words) -> str:
     return ", ".join([say.country(parts["country"]), *([parts["district"]] if "district" in parts else [])])
 
 
-@pytest.mark.slow
 def test_the_overview_holds_the_main_result_of_every_stratum(runs, pages):
     results, page = runs("nation"), Page(pages("nation"))
     strata = results.csmf[(results.csmf["level"] == "stratum") & (results.csmf["algorithm"] == "ensemble")]
@@ -233,7 +233,6 @@ def test_verdicts_are_counted_right(runs, pages):
         ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "language"), [*((name, "en") for name in CASES), ("one", "fr"), ("one", "pt"), ("failed", "fr")]
 )
@@ -312,7 +311,6 @@ def test_publishable_stands_beside_no_ensemble_without_its_narrow_interval(algor
         assert f"verdicts.{told}" in words(language).messages
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_joint_run_shows_its_fits_and_differences_in_every_language(pages, language):
     say, page = words(language), Page(pages("joint", language))
@@ -361,7 +359,6 @@ def test_an_illustrative_run_says_so_first(tmp_path, language):
     assert text.index(warning) < text.index(words(language)("report.in_brief"))
 
 
-@pytest.mark.slow
 def test_every_flag_that_was_raised_is_explained(runs, pages):
     results = runs("every-flag")
     raised = {flag for text in results.strata["flags"] for flag in text.split(";") if flag}
@@ -394,7 +391,6 @@ def test_translated_pages_say_that_nobody_reviewed_them(pages):
     assert words("pt")("language.review") in " ".join(Page(pages("one", "pt")).text)
 
 
-@pytest.mark.slow
 def test_matrices_as_used_are_shown_for_few_strata_and_only_published_ones_for_many(pages):
     assert "As used for this result" in pages("one")
     assert "As used for this result" not in pages("nation")
@@ -409,7 +405,6 @@ def test_only_published_matrices_are_called_published(runs, pages):
     assert "As published" in pages("one")
 
 
-@pytest.mark.slow
 def test_trends_and_maps_are_there_where_the_run_has_them(runs, pages):
     assert "Trends in causes of death" in pages("nation")
     assert "Trends in causes of death" not in pages("one")
@@ -427,7 +422,6 @@ def test_labels_of_the_data_cannot_break_the_page(tmp_path):
     assert Page(html).unclosed == []
 
 
-@pytest.mark.slow
 def test_a_large_run_gives_a_page_of_bounded_size(tmp_path):
     columns = {"district": tuple(f"D{i}" for i in range(400)), "sex": ("f", "m")}
     results = build(tmp_path, Case("large", columns=columns, algorithms=("eava",), deaths=(10, 300)))
