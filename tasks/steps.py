@@ -57,10 +57,8 @@ def without_traceback(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except VacalError as error:
-            bare = error.with_traceback(
-                None
-            )  # which would keep alive all that the task held, as long as the state is
-            return failed("Failed", bare)  # type: ignore[return-value]
+            # its traceback would keep alive all that the task held, for as long as there is the state
+            return failed("Failed", error.with_traceback(None))  # type: ignore[return-value]
 
     return call
 

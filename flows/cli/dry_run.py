@@ -16,10 +16,6 @@ from tasks.settings import settings
 from tasks.terms import amount
 
 STRATA_SHOWN = 12
-_FEW_DRAWS = {
-    1000: "draws: each is worth at most one; below 1,000 every result is to be published with caution, and below "
-    "400 none is (unless verdict_rules say otherwise).",
-}
 
 
 def describe_check(job: Job) -> RenderableType:
@@ -56,9 +52,18 @@ def _choices(request: CalibrationRequest) -> Iterator[str]:
     elif request.matrix_sharing_used == "common":
         by = " and ".join(request.centre_used) or "the whole country alone"
         yield f"Strata of a country and age group share the draws of their matrices, and are centred by {by}."
-        yield from (text for limit, text in _FEW_DRAWS.items() if request.draws_used < limit)
+        yield from _few_draws(request)
     else:
         yield f"Path correction is {on}; shrinkage is {request.shrinkage_used:g}."
+
+
+def _few_draws(request: CalibrationRequest) -> Iterator[str]:
+    """What the verdict will say of so few common matrix draws, each of which is worth at most one."""
+    rules, draws = request.verdict_rules, request.draws_used
+    if rules.ess_refuse is not None and draws < rules.ess_refuse:
+        yield f"draws: {draws} are so few that no result may be published (below {rules.ess_refuse:g})."
+    elif rules.ess_caution is not None and draws < rules.ess_caution:
+        yield f"draws: {draws} are so few that every result calls for caution (below {rules.ess_caution:g})."
 
 
 def _served_by_other(job: Job) -> Iterator[str]:

@@ -27,23 +27,18 @@ _INSTALLATIONS = (Path("/var/lib/vacal"), Path.home() / ".vacal" / "server")
 
 
 class TemporaryServer:
-    """A Prefect server of this process alone, on Prefect's usual database, without a UI and schedules."""
+    """A Prefect server of this process alone, on Prefect's usual database, without a UI and schedules.
+
+    It ends with this process, however that ends (`flows.launch`).
+    """
 
     def __init__(self) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/api"
-        command = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
+        app = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
+        where = ["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error"]
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                *command,
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(self.port),
-                "--log-level",
-                "error",
-            ],
+            [sys.executable, "-m", "flows.launch", "uvicorn", *app, *where],
             env=os.environ | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"},
             start_new_session=True,  # Ctrl-C ends the run first, which then tells the server
         )
@@ -90,9 +85,7 @@ def running_server() -> tuple[str, str] | None:
 
 def use_server() -> tuple[str, TemporaryServer | None]:
     """Choose the server of this process, before Prefect is imported; what is to be said of it, and what to wait for."""
-    if (
-        "prefect" in sys.modules
-    ):  # its settings are read already, and no import is left to start a server beside
+    if "prefect" in sys.modules:  # its settings are read, and no import is left to start a server beside
         return "Prefect server: as configured", None
     if found := running_server():
         url, by = found

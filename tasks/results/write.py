@@ -263,7 +263,9 @@ def remove_run(root: str, run: str) -> None:
     storage, manifest = Storage(root), find_run(root, run)
     if manifest is None:
         raise StateError(f"there is no run {run} in {storage.uri()}")
-    if users := [m["run"] for m in list_runs(root) if m["run"] != run and baseline_run(m) == run]:
+    can_be_baseline = manifest["request"].get("matrix_sharing") == "common"  # else no other run need be read
+    others = list_runs(root) if can_be_baseline else []
+    if users := [other["run"] for other in others if baseline_run(other) == run]:
         raise StateError(f"run {run} is the baseline of {', '.join(users)}: it is kept as long as these are")
     storage.remove(_dataset_path(manifest))
     storage.remove(f"runs/{run}/manifest.json")

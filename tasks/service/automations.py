@@ -23,7 +23,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 from pydantic import SecretStr
 
 from tasks.results import SHORTFALLS
-from tasks.service.client import NEWER_INVENTORY, TAG, WITHOUT_REPORT
+from tasks.service.client import NEWER_INVENTORY, RESUMING, TAG, WITHOUT_REPORT
 from tasks.terms import amount
 
 BLOCK = "vacal-alerts"
@@ -36,8 +36,6 @@ TRIES = 3
 """A run that crashed goes on at most so often; then it is Failed."""
 
 RUN_EVENT = "prefect.flow-run."
-RESUMING = "Resuming"
-"""Name of the state of a run that crashed and waits to go on. Prefect cancels runs in a state of this name at once."""
 OF_THIS_PROJECT = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
 FAILED = ("Failed", "BadInput", "TimedOut", *SHORTFALLS)
 SUCCEEDED = ("Completed", WITHOUT_REPORT, NEWER_INVENTORY, "Cancelled")

@@ -49,6 +49,8 @@ STRATA_LABEL = "vacal.strata"
 """Label of a flow run with results: its strata."""
 WITHOUT_REPORT = "CompletedWithoutReport"
 """Name of the green final state of a run of which only the report could not be written."""
+RESUMING = "Resuming"
+"""Name of the state of a run that crashed and waits to go on. Prefect cancels runs in a state of this name at once."""
 NEWER_INVENTORY = "NewerInventory"
 """Name of the green final state of refresh-inventory where it found newer matrices."""
 
@@ -67,7 +69,7 @@ WORDS = {
 }
 NAMED = {
     "Late": "waiting for its turn",
-    "Resuming": "waiting to go on",
+    RESUMING: "waiting to go on",
     "AwaitingRetry": "waiting to try again",
     "NothingUsable": "nothing usable",
     "TotalsUnusable": "totals unusable",

@@ -20,8 +20,8 @@ from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed, Failed, Scheduled
 
-from tasks.service.automations import GIVEN_UP, GOES_ON, HEARTBEAT_LOST, RESUMING, TRIES
-from tasks.service.client import PAGE, TAG
+from tasks.service.automations import GIVEN_UP, GOES_ON, HEARTBEAT_LOST, TRIES
+from tasks.service.client import PAGE, RESUMING, TAG
 
 END_SECONDS = 15.0
 """A flow ends within ten seconds of its worker (`flows.launch`); what has not then is killed."""

@@ -111,10 +111,7 @@ class _Judge:
             return [("do_not_publish", Reason("no_result", because=fit.get("reason") or None))]
         flags = {flag for row in [*rows, fit] for flag in (row.get("flags") or "").split(";") if flag}
         zero = [row["cause"] for row in rows if row["status"] == "calibrated" and row["deaths"] == 0]
-        if fit.get("matrix_sharing") in (
-            "joint",
-            "common",
-        ):  # zeros stall a stratum on its own, and do no harm there
+        if fit.get("matrix_sharing") in ("joint", "common"):  # zeros stall a stratum only on its own
             zero = []
         found = [
             *(_flag(rules, flag, fit) for flag in FLAGS if flag in flags - _not_said_here(flags)),

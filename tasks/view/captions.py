@@ -50,7 +50,7 @@ def nothing_usable(view: View) -> list[str]:
 
 
 def warnings(view: View) -> list[str]:
-    """What the reader must know first: nothing to publish, records set aside, made-up matrices, missing results."""
+    """What the reader must know first: records set aside, nothing to publish, made-up matrices, missing results."""
     say, found = view.say, [*set_aside(view), *nothing_usable(view)]
     found += [say("report.illustrative")] if view.manifest["inventory"]["illustrative"] else []
     if view.manifest["status"] == "failed":

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.common_made import common_request
-from support.flow_made import checksums, r_processes
+from support.flow_made import checksums, kill_r_then_stop_in_the_second_chunk
 from support.joint_made import write_input
 
 from flows import calibrate as module
@@ -41,16 +40,7 @@ def test_a_run_that_lost_an_r_process_and_one_that_resumes_have_the_bytes_of_an_
     expected = checksums(open_results(calibrate(elsewhere)))
     one_worker = calibrate.with_options(task_runner=module.ThreadPoolTaskRunner(max_workers=1))
     fits: list[str] = []
-
-    def kill_first_and_stop_in_second(chunk: str, stratum: int, algorithm: str) -> None:
-        fits.append(chunk)
-        if len(fits) == 1:
-            for pid in r_processes():
-                os.kill(pid, 9)
-        if len(set(fits)) == 2:
-            raise KeyboardInterrupt
-
-    at_each_fit(kill_first_and_stop_in_second)
+    at_each_fit(kill_r_then_stop_in_the_second_chunk(fits))
     with pytest.raises(BaseException):  # noqa: B017 - whatever Prefect makes of an interruption
         one_worker(request)
     assert store.list_runs(request.output) == []

@@ -12,7 +12,6 @@ import gzip
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -87,8 +86,6 @@ def by_r(code: str) -> Write:
     """Written by R, from the same rows as JSON; row names, NA, and 1e+05 for 100000 are R's own."""
 
     def write(rows: Rows, path: Path) -> None:
-        if not shutil.which("Rscript"):
-            pytest.skip("R is not installed")
         records = [
             dict(zip(NAMES, (None if cell == "" else cell for cell in row), strict=True)) for row in rows
         ]

@@ -122,6 +122,20 @@ def at_each_fit(
     assert r_processes() == []
 
 
+def kill_r_then_stop_in_the_second_chunk(fits: list[str]) -> Callable[[str, int, str], None]:
+    """For `at_each_fit`: R is killed at the first fit, the run interrupted in its second chunk; fits: their chunks."""
+
+    def action(chunk: str, stratum: int, algorithm: str) -> None:
+        fits.append(chunk)
+        if len(fits) == 1:
+            for pid in r_processes():
+                os.kill(pid, 9)
+        if len(set(fits)) == 2:
+            raise KeyboardInterrupt
+
+    return action
+
+
 def flow_run_of(state: State[Any]) -> UUID:
     assert state.state_details.flow_run_id is not None
     return state.state_details.flow_run_id

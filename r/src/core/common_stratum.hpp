@@ -166,13 +166,7 @@ class CommonCalibration {
     filled.fit.acceptance = fit.takes_given[s] ? fit.quality.acceptance : drawn.acceptance;
     vacal::detail::summarise(filled, fit.causes, reasons, settings_);
     filled.sampled = true;
-    if (borrowed) {
-      filled.reason = "no_deaths_borrowed_from_other_strata";
-      filled.counts = e.counts;
-      filled.raw = e.raw;
-      filled.deaths = 0;
-      filled.noop = Flag::missing;
-    }
+    if (borrowed) vacal::detail::mark_borrowed(filled, e);
     e = filled;
   }
 

@@ -227,13 +227,7 @@ class JointCalibration {
         filled.fit.p.insert(filled.fit.p.end(), p, p + b);
       }
       detail::summarise(filled, causes, reasons, settings_);
-      if (borrowed) {
-        filled.reason = "no_deaths_borrowed_from_other_strata";
-        filled.counts = e.counts;
-        filled.raw = e.raw;
-        filled.deaths = 0;
-        filled.noop = Flag::missing;
-      }
+      if (borrowed) detail::mark_borrowed(filled, e);
       set_diagnostics(filled, drawn, s);
       e = filled;
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import ROOT
+from support.installation import until
 
 from flows.cli.server import answers, running_server
 
@@ -116,6 +118,23 @@ def test_a_temporary_server_answers_and_ends_with_its_process(tmp_path: Path) ->
     pid, url = done.stdout.split()
     assert not Path(f"/proc/{pid}").exists()
     assert not answers(url)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_a_temporary_server_ends_with_a_process_that_is_killed(sign: signal.Signals) -> None:
+    program = (
+        "import time\nfrom flows.cli.server import TemporaryServer\n"
+        "server = TemporaryServer()\nserver.wait()\nprint(server.url, flush=True)\ntime.sleep(3600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert answers(url)
+        process.send_signal(sign)
+    until(lambda: not answers(url))
 
 
 def test_the_help_loads_neither_prefect_nor_pandas_nor_pictures() -> None:
