@@ -52,6 +52,7 @@ def _choices(request: CalibrationRequest) -> Iterator[str]:
     elif request.matrix_sharing_used == "common":
         by = " and ".join(request.centre_used) or "the whole country alone"
         yield f"Strata of a country and age group share the draws of their matrices, and are centred by {by}."
+        yield "Common matrix draws are provisional: docs/common.md says how far their intervals have been tested."
         yield from _few_draws(request)
     else:
         yield f"Path correction is {on}; shrinkage is {request.shrinkage_used:g}."

@@ -18,6 +18,7 @@ from tasks.run.job import Job, resolved
 from tasks.run.outcome import Outcome, outcome, shortfalls
 from tasks.terms import in_words
 
+PROVISIONAL = "Common matrix draws: their intervals have been tested by simulations of moderate size only."
 STATUSES = ("failed", "calibrated", "not_calibrated", "not_fitted", "no_result")
 """Of a stratum, the one that says most of it first."""
 COMPLETE, WITH_FAILURES, FAILED = "complete", "complete_with_failures", "failed"
@@ -102,6 +103,8 @@ def _warnings(job: Job) -> Iterator[str]:
     """What a reader of the results must know, one sentence each."""
     yield from job.tabulation.notes
     yield from job.warnings
+    if job.baselines:
+        yield PROVISIONAL
     made_up = ["illustrative"] if job.inventory.illustrative else []
     yield from in_words([*made_up, *job.work.identity.constants.get("flags", [])])
     for (age_group, algorithm), flags in job.work.identity.constants.get("flags_of", {}).items():

@@ -108,6 +108,10 @@ def test_results_are_in_the_tables_of_all_runs_and_say_how_they_were_made(plain:
     assert sums.sum().to_numpy() == pytest.approx(1)
 
 
+def test_the_run_says_that_its_intervals_have_been_tested_little(plain: Results) -> None:
+    assert any("simulations of moderate size only" in warning for warning in plain.manifest["warnings"])
+
+
 def test_each_fit_has_a_baseline_that_says_what_it_is(plain: Results) -> None:
     fits = plain.table("common_fits").to_pandas().set_index("algorithm")
     assert list(fits.index) == [*ALGORITHMS, "ensemble"]
