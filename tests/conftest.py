@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 from support import ROOT
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), str(ROOT / "tests")]
@@ -37,14 +39,26 @@ FIXTURES = {"prefect_server": "server", "s3_server": "s3"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with what it needs, by its folder and its fixtures, and with those that run in its process."""
+    """Mark each test with what it needs, by its folder and its fixtures."""
     for item in items:
         folder = Path(item.path).relative_to(ROOT / "tests").parts[0]
-        group = folder if folder == "service" else str(item.path)  # one installation at a time
-        item.add_marker(pytest.mark.xdist_group(group))
         used = getattr(item, "fixturenames", ())
         for marker in (*NEEDS[folder], *(name for fixture, name in FIXTURES.items() if fixture in used)):
             item.add_marker(marker)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """With several processes (`-n`) the tests of a file run in one, and those of service/ in one: one installation.
+
+    Not by --dist loadgroup, whose groups pytest 9.2 does not pass on.
+    """
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "service" if nodeid.startswith("tests/service/") else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

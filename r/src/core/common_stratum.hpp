@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "borrowed.hpp"
 #include "common_draws.hpp"
 #include "common_sampler.hpp"
-#include "stratum.hpp"
 
 // A stratum's estimates by common matrix draws, given for each fit the draws of the matrices and of the prior.
 namespace vacal::common {

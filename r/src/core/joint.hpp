@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "borrowed.hpp"
 #include "joint_misfit.hpp"
 #include "joint_sampler.hpp"
-#include "stratum.hpp"
 
 // All strata of one country and age group in one joint model: every algorithm on its own, then all in one fit.
 namespace vacal::joint {

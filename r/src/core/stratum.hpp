@@ -313,15 +313,6 @@ inline std::vector<char> disagreements(const std::vector<const Estimate*>& algor
 
 namespace detail {
 
-// An estimate that was summarised with the country's counts, of a stratum without deaths whose own estimate is `own`.
-inline void mark_borrowed(Estimate& filled, const Estimate& own) {
-  filled.reason = "no_deaths_borrowed_from_other_strata";
-  filled.counts = own.counts;
-  filled.raw = own.raw;
-  filled.deaths = 0;
-  filled.noop = Flag::missing;
-}
-
 // What needs all estimates of a stratum: the algorithms' deaths by the ensemble, and where they disagree.
 inline void compare_estimates(StratumResult& result, std::size_t n_algorithms, std::size_t n) {
   const Estimate* ensemble = result.estimates.size() > n_algorithms ? &result.estimates.back() : nullptr;
